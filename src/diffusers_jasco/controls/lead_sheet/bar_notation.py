@@ -21,7 +21,7 @@ from fractions import Fraction
 from ...utils.errors import InputError, shorten
 from .bars import Bar, ChordMark, TempoMark, TimeSignature
 from .chart_chords import read_label
-from .keys import transpose_chord
+from .keys import transpose_chord, transpose_key
 
 
 MAX_REPEATS = 64
@@ -178,7 +178,7 @@ class _RowParser:
         if held is not None and not re.fullmatch(r"(?i)n\.?c\.", text) and text not in _HOLD:
             if held[1]:
                 self.current.cells.append(Cell(held[1], column))
-            self.current.cells.extend(Cell(".", column) for _ in held[2][: _MAX_CELLS])
+            self.current.cells.extend(Cell(".", column) for _ in held[2][:_MAX_CELLS])
         else:
             self.current.cells.append(Cell(text, column))
 
@@ -231,7 +231,8 @@ class BarList:
         self.name = name
         self.time_signature = time_signature
         self.first_signature = time_signature
-        self.german = False
+        self.notation = ""  # of the note names
+        self.key = ""  # as written
         self.transposition = 0  # semitones
         self.bars: list[Bar] = []
         self.chord: str | None = None
@@ -272,7 +273,11 @@ class BarList:
         if texts[0] in ("%", "%%") and rest_is_held:
             count = len(texts[0])
             if len(self.bars) < count:
-                self.fail(measure, measure.cells[0], f"has no {'previous bar' if count == 1 else 'two previous bars'} to repeat")
+                self.fail(
+                    measure,
+                    measure.cells[0],
+                    f"has no {'previous bar' if count == 1 else 'two previous bars'} to repeat",
+                )
             for index, bar in enumerate(self.bars[-count:]):
                 self._append(bar.chords, Measure() if index else measure, length=bar.length if index else None)
             return
@@ -302,9 +307,9 @@ class BarList:
 
     def read(self, text: str) -> str | None:
         """Reads a chord and transposes it; `None` if it is not a chord."""
-        label = read_label(text, self.german)
+        label = read_label(text, self.notation)
         if label is not None and self.transposition:
-            label = transpose_chord(label, self.transposition)
+            label = transpose_chord(label, self.transposition, transpose_key(self.key, self.transposition))
         return label
 
     def fail(self, measure: Measure, cell: Cell, problem: str, text: str | None = None):

@@ -17,7 +17,7 @@
 import re
 from collections.abc import Iterable
 
-from ..chord_syntax import NO_CHORD, from_solfege, is_no_chord, parse_chord
+from ..chord_syntax import MAX_LENGTH, NO_CHORD, from_solfege, is_no_chord, parse_chord
 
 
 _GERMAN_ROOT = re.compile(r"([A-Ha-h])(is|es|s(?!us)|[#b♯♭])?")
@@ -26,7 +26,7 @@ _H = re.compile(r"[Hh](?![a-z])|[Hh](m|dur|moll|sus|dim|maj|mi|add)|[^/]*/[Hh](e
 _PARENTHESES = re.compile(r"\(([^()]+)\)")
 
 
-def read_label(text: str, german: bool = False) -> str | None:
+def read_label(text: str, notation: str = "") -> str | None:
     r"""
     Reads a chord of a songbook. Besides the spellings of [`~controls.chord_syntax.parse_chord`], it accepts German
     note names (`Fis`, `Es`, `H`), note names such as `Sol`, minor chords in lower case (`am`, `e7`), and parentheses
@@ -34,7 +34,7 @@ def read_label(text: str, german: bool = False) -> str | None:
 
     Args:
         text (`str`): the chord.
-        german (`bool`, defaults to `False`): whether `B` is B flat, as in texts that use `H`.
+        notation (`str`): `"german"`: `B` is B flat; `"solfege"`: `Do` is C, not D diminished; see [`find_notation`].
 
     Returns:
         `str`: a label that [`~controls.chord_syntax.parse_chord`] reads, `"N"` for no chord, or `None` if the text is
@@ -48,16 +48,21 @@ def read_label(text: str, german: bool = False) -> str | None:
         return None
     if is_no_chord(text):
         return NO_CHORD
-    if german and (label := _from_german(text)):
+    if notation == "german" and (label := _from_german(text)):
+        return label
+    if notation == "solfege" and (label := from_solfege(text)):
         return label
     if parse_chord(text) is not None:
         return text
     return from_solfege(text) or _from_german(text)
 
 
-def uses_german_names(texts: Iterable[str]) -> bool:
-    """Whether chords are spelled with `H`, so that `B` is B flat."""
-    return any(_H.match(text) and parse_chord(text) is None and _from_german(text) for text in texts)
+def find_notation(texts: Iterable[str]) -> str:
+    """Note names that differ from the English ones: `"german"` if chords use `H`, `"solfege"` if they use `Sol` and the like, or `""`."""
+    unknown = {text for text in texts if len(text) <= MAX_LENGTH and parse_chord(text) is None}
+    if any(_H.match(text) and _from_german(text) for text in unknown):
+        return "german"
+    return "solfege" if any(from_solfege(text) for text in unknown) else ""
 
 
 def _from_german(text: str) -> str | None:

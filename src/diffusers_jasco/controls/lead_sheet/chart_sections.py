@@ -18,26 +18,22 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from diffusers.utils import logging
-
 from ...utils.errors import InputError
 from .bar_notation import MAX_REPEATS
 from .bars import Bar, Section
 
 
-logger = logging.get_logger(__name__)
-
 _MAX_BARS = 10_000
 _NAMES = (
     # English
-    "intro", "introduction", "verse", "vers", "v", "chorus", "c", "ch", "bridge", "br", "pre-chorus", "prechorus",
-    "pre chorus", "pc", "post-chorus", "post chorus", "refrain", "ref", "outro", "ending", "end", "coda", "tag",
+    "intro", "introduction", "verse", "vers", "chorus", "bridge", "pre-chorus", "prechorus",
+    "pre chorus", "post-chorus", "post chorus", "refrain", "ref", "outro", "ending", "end", "coda", "tag",
     "interlude", "instrumental", "inst", "instr", "solo", "guitar solo", "piano solo", "break", "breakdown", "hook", "turnaround",
     "turn", "vamp", "head", "riff", "fill", "channel", "middle 8", "middle eight", "middle", "part", "section", "theme",
     "last verse", "last chorus", "final chorus", "first verse", "lead", "lead break", "build", "drop", "kick-off", "kickoff",
     # German, French, Italian, Spanish, Portuguese, Dutch, Scandinavian, Polish, Czech
-    "strophe", "refrain", "zwischenspiel", "vorspiel", "nachspiel", "schluss", "couplet", "pont", "strofa", "ritornello",
-    "verso", "estrofa", "coro", "estribillo", "puente", "refrão", "ponte", "final", "couplet", "refrein", "brug",
+    "strophe", "zwischenspiel", "vorspiel", "nachspiel", "schluss", "couplet", "pont", "strofa", "ritornello",
+    "verso", "estrofa", "coro", "estribillo", "puente", "refrão", "ponte", "final", "refrein", "brug",
     "omkvæd", "refräng", "brygga", "zwrotka", "sloka", "predohra", "mezihra", "dohra", "kupl", "strofă", "refren",
 )  # fmt: skip
 _HEADING = re.compile(
@@ -134,6 +130,10 @@ class SectionList:
     def rename(self, name: str):
         """Names the current section, which has no bars yet."""
         self._draft.name, self._draft.is_heading = name, True
+
+    def repeat(self, count: int):
+        """Repeats the current section."""
+        self._draft.repeats = count
 
     def recall(self, name: str, repeats: int = 1, label: str = "") -> bool:
         """Adds the last section with a name again. Returns whether there is one."""

@@ -21,12 +21,12 @@ from typing import NamedTuple
 from diffusers.utils import logging
 
 from ...utils.errors import InputError, list_names, shorten
-from .bar_notation import BarList, Cell, Measure, input_error, parse_row, parse_tempo
+from .bar_notation import BarList, Cell, Measure, parse_row, parse_tempo
 from .bars import TempoMark, TimeSignature
-from .chart_chords import read_label, uses_german_names
+from .chart_chords import find_notation, read_label
 from .chart_sections import SectionList, parse_heading, split_count
-from .keys import transpose_key
 from .key_names import read_key
+from .keys import transpose_key
 from .sheet import LeadSheet
 
 
@@ -51,7 +51,9 @@ _SHORT = {
 _SKIPPED = ("tab", "abc", "ly", "svg", "textblock", "musicxml", "strum", "highlight", "image")
 _NOT_READ = ("abc", "ly", "musicxml")  # skipped blocks that contain music
 _BRACKET = re.compile(r"\[([^\[\]\n]*)\]")
-_TAB_LINE = re.compile(r"\s*([A-Ga-g][#b]?)?\s*[|:]?[-–](?=.*[-–]{3})[-–0-9hpxbrst/\\~()^ |:*.]*$|.*[-–]{6,}.*\d.*[-–]{2,}")
+_TAB_LINE = re.compile(
+    r"\s*([A-Ga-g][#b]?)?\s*[|:]?[-–](?=.*[-–]{3})[-–0-9hpxbrst/\\~()^ |:*.]*$|.*[-–]{6,}.*\d.*[-–]{2,}"
+)
 _ATTRIBUTE = re.compile(r"(\w+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|(\S+))")
 _SEPARATOR = re.compile(r"\s*(?:[,;>~–]|->|\s)\s*")
 _SHAPE = re.compile(r"\s*(\d+\s*\+\s*)?\d+(\s*[x×]\s*\d+)?(\s*\+\s*\d+)?\s*")
@@ -119,7 +121,7 @@ class _Reader:
         self.subtitle = ""
         self.composers: dict[str, str] = {}
         self.key = ""
-        self.tempo: TempoMark | None = None
+        self.tempo = ""
         self.capo = 0
         self.transpositions: list[int] = []
         self.block = ""  # the environment: "verse", "grid", "tab", ...
@@ -131,8 +133,10 @@ class _Reader:
 
     def read(self) -> LeadSheet:
         brackets = [chord for item in self.items if not item.name for chord in _BRACKET.findall(item.value or "")]
-        cells = [word for item in self.items if "|" in (item.value or "") for word in re.split(r"[\s|]+", item.value or "")]
-        self.bars.german = uses_german_names([*brackets, *cells])
+        cells = [
+            word for item in self.items if "|" in (item.value or "") for word in re.split(r"[\s|]+", item.value or "")
+        ]
+        self.bars.notation = find_notation([*brackets, *cells])
         # Without brackets, lines of chords above the lyrics.
         self.chord_lines = not any(read_label(chord) for chord in brackets)
         for item in self.items:
@@ -149,7 +153,7 @@ class _Reader:
             )
         self._warn()
         beat = self.bars.first_signature.beat
-        tempo = self.tempo or TempoMark(120.0, beat)
+        tempo = parse_tempo(self.tempo, beat) or TempoMark(120.0, beat)
         sheet = LeadSheet(
             sections,
             title=self.title,
@@ -170,7 +174,7 @@ class _Reader:
         if self.ignored:
             names = list_names(sorted({repr(text) for text in self.ignored}), 5)
             logger.warning(f"{self.name}: the following texts in brackets are not chords and were skipped: {names}.")
-        if self.bars.german:
+        if self.bars.notation == "german":
             logger.warning(f"{self.name} uses the note name H, so B is read as B flat.")
 
     def _warn_once(self, message: str):
@@ -211,11 +215,15 @@ class _Reader:
         elif name == "key" and value:
             key = read_key(value)
             if key is None:
-                self._warn_once(f"{self.name}, line {item.line}: the key {shorten(value)} can't be read and was skipped.")
-            elif not bars.bars:
-                self.key = transpose_key(key, bars.transposition)
+                self._warn_once(
+                    f"{self.name}, line {item.line}: the key {shorten(value)} can't be read and was skipped."
+                )
             else:
-                bars.change(key=transpose_key(key, bars.transposition))
+                bars.key = key
+                if bars.bars:
+                    bars.change(key=transpose_key(key, bars.transposition))
+                else:
+                    self.key = transpose_key(key, bars.transposition)
         elif name == "time" and value:
             signature = _read_signature(value)
             if signature is None:
@@ -227,17 +235,21 @@ class _Reader:
         elif name in ("tempo", "bpm") and value:
             tempo = parse_tempo(value, bars.time_signature.beat)
             if tempo is None:
-                self._warn_once(f"{self.name}, line {item.line}: the tempo {shorten(value)} is not a number from 20 to 400.")
+                self._warn_once(
+                    f"{self.name}, line {item.line}: the tempo {shorten(value)} is not a number from 20 to 400."
+                )
             elif bars.bars:
                 bars.change(tempos=(tempo,))
             else:
-                self.tempo = tempo
+                self.tempo = value
         elif name == "capo" and value:
             number = re.match(r"\s*(\d{1,2})", value)
             if number and int(number[1]) <= 24:
                 self.capo = int(number[1])
             elif not re.match(r"(?i)\s*(none|no\b)", value):
-                self._warn_once(f"{self.name}, line {item.line}: the capo {shorten(value)} can't be read and was skipped.")
+                self._warn_once(
+                    f"{self.name}, line {item.line}: the capo {shorten(value)} can't be read and was skipped."
+                )
         elif name == "transpose":
             self._transpose(value)
 
@@ -308,7 +320,11 @@ class _Reader:
             self._take_grid_row(item)
         elif _TAB_LINE.match(text) and not _BRACKET.search(text):
             return
-        elif (match := _BRACKET.fullmatch(text.strip())) and self._to_chords(match[1]) is None and not match[1].startswith("*"):
+        elif (
+            (match := _BRACKET.fullmatch(text.strip()))
+            and self._to_chords(match[1]) is None
+            and not match[1].startswith("*")
+        ):
             if heading := parse_heading(match[1]):
                 self.sections.start(heading.name, heading.repeats)
             else:
@@ -338,9 +354,11 @@ class _Reader:
         plain = _BRACKET.sub(" ", text)
         words = [word for word in re.split(r"[\s|:]+", plain) if word]
         if not _BRACKET.search(text):
-            chords = [word for word in words if read_label(word, self.bars.german)]
+            chords = [word for word in words if read_label(word, self.bars.notation)]
             return bool(chords) and len(chords) >= sum(word[0].isalpha() for word in words)
-        return not any(re.search(r"\w", word) for word in words if not re.fullmatch(r"(?i)\(?[x×]?\d{1,2}[x×]?\)?", word))
+        return not any(
+            re.search(r"\w", word) for word in words if not re.fullmatch(r"(?i)\(?[x×]?\d{1,2}[x×]?\)?", word)
+        )
 
     def _take_row(self, item: _Item):
         row = re.sub(r"\[\s*([^\[\]]*?)\s*\]", lambda match: f" {match[1]} ", item.value or "")
@@ -348,7 +366,7 @@ class _Reader:
         for measure in parse_row(row, self.name, item.line, item.column):
             kept = []
             for cell in measure.cells:
-                is_chord = all(read_label(part, self.bars.german) for part in cell.text.split("~"))
+                is_chord = all(read_label(part, self.bars.notation) for part in cell.text.split("~"))
                 if is_chord or not any(sign.isalnum() for sign in cell.text):
                     kept.append(cell)
                 else:
@@ -392,7 +410,9 @@ class _Reader:
     def _take_lyrics(self, text: str):
         position = 0
         for match in _BRACKET.finditer(text):
-            self._add_lyrics(text[position : match.start()])
+            # A word that continues after the chord ends with a hyphen.
+            is_inside_word = re.search(r"\w$", text[: match.start()]) and re.match(r"\w", text[match.end() :])
+            self._add_lyrics(text[position : match.start()] + ("-" if is_inside_word else ""))
             position = match.end()
             content = match[1].strip()
             if content.startswith("*") or not content:

@@ -135,12 +135,17 @@ def _choose(tunes: list[_Tune], name: str, tune: int | str | None) -> _Tune:
             raise InputError(f"`tune` has to be 1 to {len(tunes)} (or a title) for {name}, but is {tune}.", "tune")
         return tunes[tune - 1]
     wanted = _simplify(str(tune))
-    for matches in (lambda title: title == wanted, lambda title: title.startswith(wanted), lambda title: wanted in title):
+    for matches in (
+        lambda title: title == wanted,
+        lambda title: title.startswith(wanted),
+        lambda title: wanted in title,
+    ):
         found = next((candidate for candidate in tunes if wanted and matches(_simplify(candidate.title))), None)
         if found is not None:
             return found
     raise InputError(
-        f"`tune`: {name} has no tune {shorten(tune)}; it has {list_names([repr(title) for title in titles], 8)}.", "tune"
+        f"`tune`: {name} has no tune {shorten(tune)}; it has {list_names([repr(title) for title in titles], 8)}.",
+        "tune",
     )
 
 
@@ -191,7 +196,9 @@ def _split_fields(text: str) -> _Tune | None:
     if index is None or index < 2:
         return None
     before, after = fields[:index], [*fields[index + 1 :], "", "", ""]
-    key_index = next((position for position in range(index - 1, 1, -1) if _KEY.fullmatch(before[position].strip())), None)
+    key_index = next(
+        (position for position in range(index - 1, 1, -1) if _KEY.fullmatch(before[position].strip())), None
+    )
     style = before[key_index - 1] if key_index else before[3] if len(before) > 3 else ""
     transposition = before[-1] if key_index is not None and key_index < index - 1 else ""
     music = _unscramble(fields[index][len(_PREFIX) :])
@@ -284,8 +291,10 @@ def _swings(groove: str, style: str) -> bool:
 def _prompt(style: str, groove: str) -> str:
     """The words of a style: `"medium swing jazz"`, `"slow bossa nova"`."""
     style = re.sub(r"(?i)\s*\b\d{2,3}\s?bpm\b\s*", " ", style).strip().lower()
-    is_jazz = groove.startswith("Jazz") or re.search(r"swing|waltz|^ballad$|even 8ths", style)
-    return f"{style} jazz" if is_jazz and not re.search(r"jazz|blues|bossa|latin|samba", style) else style
+    is_jazz = groove.startswith("Jazz") or (not groove and re.search(r"swing|waltz|^ballad$|even 8ths", style))
+    if not is_jazz or re.search(r"jazz|blues|bossa|latin|samba", style):
+        return style
+    return f"jazz {style}" if style in ("ballad", "waltz") else f"{style} jazz"
 
 
 def _transposition(text: str) -> int:

@@ -22,7 +22,7 @@ from typing import Any
 
 from ...utils.errors import InputError, shorten
 from ..chord_syntax import NO_CHORD
-from .bars import Bar, ChordMark, Section, TimeSignature
+from .bars import MAX_REPEATS, Bar, ChordMark, Section, TimeSignature
 from .chart_chords import read_label
 
 
@@ -101,9 +101,10 @@ class _Reader:
         self.starts: list[tuple[int, str]] = [(0, "")]  # index of the first bar and name of each section
         self.chord: str | None = None
         self.is_small = False
+        self.count = 2  # how many times the current passage is played
         self.last_ending = 0
         self.pending_copies = 0  # bars that still follow `r`
-        self.signs: list[int] = []  # bars with a coda sign
+        self.codas: list[int] = []  # coda signs: how many bars come before each
         self.problems: list[str] = []
         self.final_ending = 0
 
@@ -166,7 +167,8 @@ class _Reader:
         elif sign == "S":
             fields["segno"] = True
         elif sign == "Q":
-            fields["sign"] = True if self.draft.is_empty else "end"
+            # Before the first chord of the bar, or after it.
+            self.codas.append(len(self.bars) + (not self.draft.is_empty))
         elif sign == "U":
             fields["fine"] = True
 
@@ -183,7 +185,11 @@ class _Reader:
         elif re.fullmatch(r"(?i)fine\.?", text):
             fields["fine"] = True
         elif match := re.fullmatch(r"(?i)(?:play\s+)?(\d{1,2})\s?(x|times|xs)\.?", text):
-            fields["count"] = int(match[1])
+            count = min(max(int(match[1]), 2), MAX_REPEATS)
+            if self.draft.is_empty and self.bars and self.bars[-1].repeat_end and "repeat_start" not in fields:
+                self.bars[-1] = replace(self.bars[-1], repeat_end=count)
+            else:
+                self.count = count
 
     def _take_bar_line(self, sign: str):
         if sign in "}]Z" or not self.draft.is_empty or self.pending_copies:
@@ -211,11 +217,9 @@ class _Reader:
             self.pending_copies = 0
             chords = self._place(draft.cells)
         fields = draft.fields
-        count = fields.pop("count", 2)
-        if position := fields.pop("sign", None):
-            self.signs.append(len(self.bars) + (position == "end"))
         if sign == "}":
-            fields["repeat_end"] = min(max(count, 2), 100)
+            fields["repeat_end"] = self.count
+            self.count = 2
         if sign in "]Z" and self.last_ending and "repeat_end" not in fields:
             fields["ending_stop"] = True
         if sign in "}]Z" and self.last_ending and sign != "}":
@@ -235,12 +239,12 @@ class _Reader:
     def _keep_fields(self, draft: _Draft, sign: str):
         """Moves the signs of an empty bar to the bar before or to the next one."""
         fields = draft.fields
-        count = fields.pop("count", 2)
         if self.bars:
             last = self.bars[-1]
             ends = {name: fields.pop(name) for name in ("jump", "fine") if name in fields}
             if sign == "}" and not last.repeat_end:
-                ends["repeat_end"] = min(max(count, 2), 100)
+                ends["repeat_end"] = self.count
+                self.count = 2
             self.bars[-1] = replace(last, **ends)
         self.draft.fields = {**fields, **self.draft.fields}
 
@@ -274,7 +278,7 @@ class _Reader:
                 plain = text[2:] or NO_CHORD
             else:
                 plain = re.sub(r"/[A-G][#b]?$", "", self.chord or "") + text[1:]
-        for candidate in (plain, _CUSTOM.sub(r"\1", plain), _CUSTOM.sub("", plain), re.sub(r"[+^hob-]+$", "", plain)):
+        for candidate in (_CUSTOM.sub(r"\1", plain), _CUSTOM.sub("", plain), re.sub(r"[+^hob-]+$", "", plain)):
             if label := read_label(candidate):
                 return label
         raise InputError(
@@ -301,10 +305,10 @@ class _Reader:
 
     def _place_signs(self):
         """The last coda sign is the coda; the chart jumps to it from the bars before the others."""
-        signs = sorted(set(self.signs))
-        if len(signs) > 1 and signs[-1] < len(self.bars):
-            self.bars[signs[-1]] = replace(self.bars[signs[-1]], coda=True)
-            for index in signs[:-1]:
+        *others, coda = self.codas or [len(self.bars)]
+        if others and coda < len(self.bars):
+            self.bars[coda] = replace(self.bars[coda], coda=True)
+            for index in others:
                 if index:
                     self.bars[index - 1] = replace(self.bars[index - 1], to_coda=True)
         if self.final_ending and not any(bar.fine for bar in self.bars):
@@ -315,7 +319,9 @@ class _Reader:
         for index, bar in enumerate(self.bars):
             if ending in bar.endings:
                 following = range(index, len(self.bars))
-                last = next((end for end in following if self.bars[end].ending_stop or self.bars[end].repeat_end), index)
+                last = next(
+                    (end for end in following if self.bars[end].ending_stop or self.bars[end].repeat_end), index
+                )
                 self.bars[last] = replace(self.bars[last], fine=True)
                 return
 

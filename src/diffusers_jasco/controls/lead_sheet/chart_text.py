@@ -1,0 +1,384 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Reads chord charts in plain text: header lines, sections and bars, or chords above lyrics."""
+
+import re
+from dataclasses import replace
+from typing import Any
+
+from diffusers.utils import logging
+
+from ...utils.errors import InputError, list_names, shorten
+from ..drum_machine import GROOVES, is_groove_name
+from .bar_notation import BarList, input_error, parse_row, parse_tempo
+from .bars import TempoMark, TimeSignature
+from .chart_chords import find_notation, read_label
+from .chart_sections import SectionList, parse_heading, split_count
+from .key_names import read_key
+from .sheet import ENDINGS, LeadSheet
+
+
+logger = logging.get_logger(__name__)
+
+_MAX_LINES = 100_000
+_HEADER = re.compile(r"\s*([A-Za-z][A-Za-z _-]{0,20}?)\s*[:=]\s*(.*?)\s*")
+_HEADERS = {
+    "title": "title", "song": "title", "name": "title", "composer": "composer", "artist": "composer", "author": "composer", "by": "composer",
+    "tempo": "tempo", "bpm": "tempo", "time": "time", "meter": "time", "metre": "time", "time signature": "time", "key": "key",
+    "feel": "feel", "groove": "groove", "drums": "groove", "prompt": "prompt", "style": "prompt", "capo": "capo", "ending": "ending",
+}  # fmt: skip
+_BRACKETS = re.compile(r"\[(?!\d)([^\[\]\n]*)\]")
+_COMMENT = re.compile(r"\s*(#(?![\w])|//|;)")
+_TAB_LINE = re.compile(r"\s*([A-Ga-g][#b]?)?\s*[|:]?[-–](?=.*[-–]{3})[-–0-9hpxbrst/\\~()^ |:*.]*$")
+_FEELS = {
+    "swing": True,
+    "swung": True,
+    "shuffle": True,
+    "swing feel": True,
+    "jazz": True,
+    "straight": False,
+    "even": False,
+    "even 8ths": False,
+}
+_COUNT = re.compile(r"\(?(?:[x×]\s?\d{1,3}|\d{1,3}\s?[x×])\)?", re.IGNORECASE)
+_OPENING = re.compile(r"[|:]|\[\d|\.|%|\(|n\.?c", re.IGNORECASE)
+
+
+def read_chart(text: str, name: str = "the text") -> LeadSheet:
+    r"""
+    Reads a chord chart.
+
+    ```
+    Title: Example
+    Tempo: 96
+    Feel: swing
+    [Verse: calm piano; groove=bossa nova] Eb Bb | Ab | Eb . Bb7 . | % |
+    [Chorus x2] |: Cm | Ab :| Bb | N.C.
+    ```
+
+    - Headers: `Title`, `Composer`, `Tempo`, `Time`, `Key`, `Feel` (swing or straight), `Groove`, `Prompt`, `Capo`, `Ending`.
+      `Tempo`, `Time` and `Key` may also be in or between sections.
+    - Sections: `[Name]`, `[Name x2]`, or `[Name: prompt; groove=...; fill; x2]`. A section without bars repeats the last
+      one with its name.
+    - Bars: their chords divide them equally; `.` or `/` holds the chord before, `%` repeats the bar before, `N.C.` is no chord.
+      Repeat signs `|: ... :|`, endings `|1 ... :|2 ...`, `x3` after a line or a repeat sign, `D.C. al Fine` and the like.
+    - Without bar lines, each chord of a section lasts one bar, with a warning. Lines between lines of chords are lyrics.
+
+    Args:
+        text (`str`): the chart.
+        name (`str`): the source, for error messages.
+
+    Returns:
+        [`LeadSheet`]
+
+    Raises:
+        [`InputError`]: if something can't be read; the message contains the line and the column.
+    """
+    return _Reader(text, name).read()
+
+
+class _Reader:
+    def __init__(self, text: str, name: str):
+        self.name = name
+        self.lines = re.split(r"\r\n|\r|\n", text)
+        if len(self.lines) > _MAX_LINES:
+            raise InputError(f"`source`: {name} has more than {_MAX_LINES:,} lines.", "source")
+        self.bars = BarList(name)
+        self.bars.notation = find_notation(re.split(r"[\s|]+", text))
+        self.sections = SectionList(self.bars.bars)
+        self.fields: dict[str, Any] = {}
+        self.tempo = ""
+        self.capo = 0
+        self.pending_lyrics = ""
+        self.without_bar_lines: list[str] = []
+
+    def read(self) -> LeadSheet:
+        parts = self._split()
+        # Sections in which a line has a bar line.
+        barred = {number for number, _, _, text in parts if "|" in text}
+        for number, line, column, text in parts:
+            if number is None:
+                self._take_header(text, line)
+            elif column == 0:
+                self._start_section(text, line)
+            else:
+                self._take_text(text, line, column, number in barred)
+        sections = self.sections.finish()
+        if not sections:
+            raise InputError(
+                f"`source`: {self.name} has no chords. A chart has sections with bars: '[Verse] C | Am | F G | %'.",
+                "source",
+            )
+        if self.bars.notation == "german":
+            logger.warning(f"{self.name} uses the note name H, so B is read as B flat.")
+        if self.without_bar_lines:
+            logger.warning(
+                f"{self.name} has chords without bar lines, such as {shorten(self.without_bar_lines[0])}: each one lasts a bar"
+                f" of {self.bars.time_signature}. Write bars as '| C | Am | F G |'."
+            )
+        beat = self.bars.first_signature.beat
+        tempo = parse_tempo(self.tempo, beat) or TempoMark(120.0, beat)
+        sheet = LeadSheet(
+            sections, tempo=tempo.bpm, beat_unit=tempo.unit, time_signature=self.bars.first_signature, **self.fields
+        )
+        return sheet.transpose(self.capo)
+
+    def _split(self) -> list[tuple[int | None, int, int, str]]:
+        """
+        Splits the text into headers (section `None`), headings (column 0) and pieces of lines: `(section, line, column,
+        text)`.
+        """
+        parts: list[tuple[int | None, int, int, str]] = []
+        section = 0
+        title = self._find_title()
+        for number, line in enumerate(self.lines, start=1):
+            if number == title:
+                continue
+            if not line.strip() or _COMMENT.match(line) or re.fullmatch(r"[\s=_*~–-]{3,}", line):
+                continue
+            header = _HEADER.fullmatch(line)
+            if header and " ".join(header[1].lower().replace("_", " ").split()) in _HEADERS:
+                parts.append((None, number, 1, line))
+                continue
+            heading, rest = self._plain_heading(line)
+            if heading:
+                section += 1
+                parts.append((section, number, 0, heading))
+                line = " " * (len(line) - len(rest)) + rest
+            position = 0
+            for match in _BRACKETS.finditer(line):
+                if line[position : match.start()].strip():
+                    parts.append((section, number, position + 1, line[position : match.start()]))
+                section += 1
+                parts.append((section, number, 0, match[1]))
+                position = match.end()
+            if line[position:].strip():
+                parts.append((section, number, position + 1, line[position:]))
+        return parts
+
+    def _find_title(self) -> int:
+        """The number of the first line if it is a title: text that is followed by an empty line or a heading; otherwise 0."""
+        number = next((index for index, line in enumerate(self.lines) if line.strip()), 0)
+        line, following = self.lines[number], self.lines[number + 1] if number + 1 < len(self.lines) else "|"
+        if (
+            not line.strip()
+            or re.search(r"[|\[\]:]", line)
+            or any(self._labels(line))
+            or parse_heading(line)
+            or _COMMENT.match(line)
+        ):
+            return 0
+        if following.strip() and not self._plain_heading(following)[0] and not _BRACKETS.match(following):
+            return 0
+        self.fields["title"] = line.strip()
+        return number + 1
+
+    def _plain_heading(self, line: str) -> tuple[str, str]:
+        """The heading of a line without brackets, such as `Verse 1: C | G`, and the rest of the line."""
+        before, colon, after = line.partition(":")
+        if "|" in before or "[" in before:
+            return "", line
+        if colon and not after.startswith("|") and parse_heading(before):
+            return before, after
+        if not colon and parse_heading(line) and not all(self._labels(line)):
+            return line, ""
+        return "", line
+
+    # Headers
+
+    def _take_header(self, text: str, line: int):
+        match = _HEADER.fullmatch(text)
+        if match is None:
+            return
+        field = _HEADERS[" ".join(match[1].lower().replace("_", " ").split())]
+        if match[2]:
+            self._set(field, match[2], line, match.start(2) + 1)
+
+    def _set(self, field: str, value: str, line: int, column: int):
+        """Sets a field of the sheet, or changes it in the next bar."""
+
+        def fail(right: str):
+            raise input_error(
+                self.name, line, column, f"{field.capitalize()} has to be {right}, but is {shorten(value)}."
+            )
+
+        bars = self.bars
+        if field == "tempo":
+            tempo = parse_tempo(value, bars.time_signature.beat)
+            if tempo is None:
+                fail("20 to 400 beats per minute, such as '96' or '3/8=60'")
+            elif bars.bars:
+                bars.change(tempos=(tempo,))
+            else:
+                self.tempo = value
+        elif field == "time":
+            try:
+                bars.change(time_signature=TimeSignature.parse(value))
+            except InputError:
+                fail("a time signature such as '4/4' or '6/8'")
+        elif field == "key":
+            key = read_key(value)
+            if key is None:
+                fail("a key such as 'Eb', 'F# minor' or 'D dorian'")
+            elif bars.bars:
+                bars.change(key=key)
+            else:
+                self.fields["key"] = key
+        elif field == "capo":
+            number = re.match(r"\d{1,2}", value)
+            if number is None or int(number[0]) > 24:
+                fail("a fret from 0 to 24")
+            else:
+                self.capo = int(number[0])
+        elif field == "feel":
+            feel = _FEELS.get(value.lower())
+            if feel is None:
+                fail("'swing' or 'straight'")
+            self.fields["swing"] = feel
+        elif field == "groove":
+            self.fields["groove"] = self._groove(value, line, column)
+        elif field == "ending":
+            if value.lower() not in ENDINGS:
+                fail(", ".join(map(repr, ENDINGS)))
+            self.fields["ending"] = value.lower()
+        else:
+            self.fields[field] = value
+
+    def _groove(self, value: str, line: int, column: int) -> str | None:
+        if value.lower() in ("none", "no", "off"):
+            return None
+        if is_groove_name(value):
+            return value
+        raise input_error(
+            self.name, line, column, f"{shorten(value)} is not a groove; grooves are {list_names(list(GROOVES), 30)}."
+        )
+
+    # Sections
+
+    def _start_section(self, text: str, line: int):
+        """Begins a section: `Name`, `Name x2`, or `Name: prompt; groove=...; fill; x2`."""
+        name, colon, rest = text.partition(":")
+        if not colon and ";" in text:
+            name, _, rest = text.partition(";")
+        heading = split_count(name)
+        settings: dict[str, Any] = {}
+        changes: list[tuple[str, str]] = []
+        words: list[str] = []
+        repeats = heading.repeats
+        for item in re.split(r";", rest):
+            item = item.strip()
+            match = re.fullmatch(r"(\w+)\s*=\s*(.*)", item)
+            key = match[1].lower() if match else ""
+            if match and key == "groove":
+                settings["groove"] = self._groove(match[2], line, 1)
+            elif match and key == "prompt":
+                words.append(match[2])
+            elif match and key in ("tempo", "time", "key"):
+                changes.append((key, match[2]))
+            elif match:
+                raise input_error(
+                    self.name, line, 1, f"section {shorten(name)} has the unknown setting {key!r}; settings are groove=, prompt=,"
+                    " tempo=, time=, key=, fill and x2.",
+                )  # fmt: skip
+            elif item.lower() == "fill":
+                settings["fill"] = True
+            elif _COUNT.fullmatch(item):
+                repeats = split_count("x " + item).repeats
+            elif item:
+                words.append(item)
+        if words:
+            settings["prompt"] = ", ".join(words)
+        self.sections.start(heading.name, repeats, **settings)
+        for key, value in changes:
+            self._set(key, value, line, 1)
+
+    # Bars and lyrics
+
+    def _take_text(self, text: str, line: int, column: int, has_bar_lines: bool):
+        if _TAB_LINE.match(text):
+            return
+        if _COUNT.fullmatch(text.strip()):
+            self._repeat_section(text)
+        elif "|" in text or (has_bar_lines and self._is_row(text)):
+            for measure in parse_row(text, self.name, line, column):
+                self._check_empty(text, measure.line, column)
+                self.bars.add_measure(measure)
+            self._flush_lyrics()
+        elif self._is_row(text):
+            self._take_chords(text, line, column)
+        else:
+            self._add_lyrics(text)
+
+    def _check_empty(self, text: str, line: int, column: int):
+        match = re.search(r"\|\s+\|", text)
+        if match is not None:
+            raise input_error(
+                self.name, line, column + match.start(), "the bar is empty. Write '%' to repeat the bar before, '.' to hold its"
+                " chord, or 'N.C.' for no chord.",
+            )  # fmt: skip
+
+    def _labels(self, text: str) -> list[str | None]:
+        return [read_label(word, self.bars.notation) for word in _words(text)]
+
+    def _is_row(self, text: str) -> bool:
+        """Whether a line consists of chords. One that mostly does has a misspelled chord, which the parser reports."""
+        labels = self._labels(text)
+        chords = [label for label in labels if label]
+        if not labels:
+            return bool(_OPENING.match(text.strip()))
+        return (
+            len(chords) == len(labels)
+            or (2 * len(chords) > len(labels) and len(chords) >= 3)
+            or (not self.bars.bars and not self.pending_lyrics and bool(chords) and len(labels) <= 3)
+        )
+
+    def _take_chords(self, text: str, line: int, column: int):
+        """A line without bar lines: one bar per chord."""
+        for measure in parse_row(text, self.name, line, column):
+            for cell in measure.cells:
+                single = replace(measure, cells=[cell], column=cell.column, repeat_start=False, repeat_end=0)
+                self.bars.add_measure(single)
+            count = measure.repeat_end
+            if count and measure.cells:
+                first = -len(measure.cells)
+                self.bars.bars[first] = replace(self.bars.bars[first], repeat_start=True)
+                self.bars.bars[-1] = replace(self.bars.bars[-1], repeat_end=count)
+        if len(_words(text)) > 1:
+            self.without_bar_lines.append(text.strip())
+        self._flush_lyrics()
+
+    def _repeat_section(self, text: str):
+        """A count on a line of its own applies to the section."""
+        self.sections.repeat(split_count("x " + text.strip()).repeats)
+
+    def _add_lyrics(self, text: str):
+        words = " ".join(text.split())
+        self.sections.note_lyrics()
+        if self.sections.is_empty:
+            self.pending_lyrics = f"{self.pending_lyrics} {words}".strip()
+        else:
+            self.bars.add_lyrics(words)
+
+    def _flush_lyrics(self):
+        if self.pending_lyrics and not self.sections.is_empty:
+            words, self.pending_lyrics = self.pending_lyrics, ""
+            self.bars.add_lyrics(words)
+
+
+def _words(text: str) -> list[str]:
+    """The words of a line that should be chords."""
+    text = re.sub(r"D\.\s?[CS]\.(\s+al\s+(fine|coda))?", " ", text, flags=re.IGNORECASE)
+    words = (word.strip(",;:") for word in re.split(r"[\s|~]+", text))
+    return [word for word in words if re.search(r"\w", word) and not _COUNT.fullmatch(word)]
