@@ -67,6 +67,7 @@ class Direction:
         signs (`set`): any of `"segno"`, `"coda"`, `"to_coda"`, `"fine"`, `"coda?"` (a sign that is one of the two).
         section (`str`): name of a section that begins here.
         swing (`bool`, *optional*): swing or straight eighth notes.
+        no_chord (`bool`): whether the chords pause from here on (N.C. as words).
     """
 
     tempo: Tempo | None = None
@@ -74,6 +75,7 @@ class Direction:
     signs: set[str] = field(default_factory=set)
     section: str = ""
     swing: bool | None = None
+    no_chord: bool = False
 
 
 def read_direction(element: Element) -> Direction:
@@ -151,6 +153,7 @@ def _read_words(words: str, glyphs: set[str], result: Direction):
         result.signs.add("coda?")
     elif "segno" in glyphs or spaced == "segno":
         result.signs.add("segno")
+    result.no_chord = words.replace(" ", "") in ("n.c", "nc")
     if _STRAIGHT.search(words):
         result.swing = False
     elif _SWING.search(words):

@@ -23,6 +23,7 @@ from fractions import Fraction
 from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
+from ..chord_syntax import NO_CHORD
 from .bars import TimeSignature
 from .keys import MODES
 from .musicxml_directions import NOTE_VALUES, Direction, dotted, read_direction, read_sound
@@ -118,6 +119,7 @@ class _PartReader:
 
     def _begin(self, measure: Measure):
         self.measure = measure
+        self.pauses: list[Fraction] = []
         self.position = Fraction(0)
         self.last_start = Fraction(0)
         # Positions in the divisions of the file, and exact ones where the file rounds tuplets.
@@ -147,6 +149,9 @@ class _PartReader:
                 self._add_direction(direction, item)
             elif item.tag == "barline":
                 self._read_barline(item)
+        # The words N.C. apply unless there is a chord symbol.
+        positions = {position for position, _ in self.measure.chords}
+        self.measure.chords.extend((position, NO_CHORD) for position in self.pauses if position not in positions)
         self.measure.repeat_of = max(self.repeat_of.values(), default=0)
         return self.measure
 
@@ -213,7 +218,7 @@ class _PartReader:
             drum = self._drum(element, unpitched)
             if drum:
                 loudness = number_of(element.get("dynamics"))  # percentage of the MIDI velocity 90
-                velocity = 1.0 if not loudness else min(max(loudness * 0.9 / 127, 0.05), 1.0)
+                velocity = 1.0 if not loudness else min(max(round(loudness * 0.9 / 127, 4), 0.05), 1.0)
                 self.measure.notes.append(WrittenNote(voice, start, exact, None, drum, velocity=velocity))
             else:
                 self.problems["drum notes of unknown instruments"] += 1
@@ -352,6 +357,8 @@ class _PartReader:
                 offset = None
         if offset is not None:
             position += self._quarters(text_of(offset))
+        if direction.no_chord:
+            self.pauses.append(position)
         if direction != Direction():
             self.measure.directions.append((position, direction))
 

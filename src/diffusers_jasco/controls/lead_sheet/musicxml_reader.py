@@ -30,6 +30,7 @@ from xml.etree.ElementTree import Element
 from diffusers.utils import logging
 
 from ...utils.errors import EmptyInputError, InputError, list_names, shorten
+from ..chord_syntax import NO_CHORD
 from ..midi_drums import DRUM_VOICES
 from ..midi_names import is_bass_name, melody_rank
 from .bars import Bar, ChordMark, Hit, Note, Section, TempoMark, TimeSignature, check_tempo
@@ -73,7 +74,7 @@ class _Part:
         notes = [note for measure in self.measures for note in measure.notes if note.pitch is not None]
         self.num_notes = len(notes)
         self.num_lyrics = sum(bool(note.lyric) for note in notes)
-        self.num_chords = sum(len(measure.chords) for measure in self.measures)
+        self.num_chords = sum(label != NO_CHORD for measure in self.measures for _, label in measure.chords)
         self.mean_pitch = fmean(note.pitch for note in notes) if notes else 0.0
 
     @property
@@ -356,7 +357,7 @@ class _Assembly:
 
     def _chords(self, starts: Sequence[Fraction], signatures: Sequence[TimeSignature]) -> list[list[ChordMark]]:
         rows: list[list[ChordMark]] = [[] for _ in starts[1:]]
-        for index, measure in enumerate(self.harmony.measures):
+        for index, measure in enumerate(self.harmony.measures if self.harmony.num_chords else ()):
             for position, label in measure.chords:
                 start = max(starts[index] + position, Fraction(0))
                 place = bisect_right(starts, start) - 1
@@ -430,7 +431,8 @@ class _Assembly:
                     endings = (max(last) + 1 if last and max(last) < 9 else 1,)
                 values["endings"] = last = endings
         for index, row in enumerate(self.rows[:-1]):
-            closes = fields[index].get("repeat_end") or fields[index + 1].get("endings")
+            following = fields[index + 1]
+            closes = fields[index].get("repeat_end") or following.get("endings") or following.get("repeat_start")
             if any(measure.ending_stop for measure in row) and not closes:
                 fields[index]["ending_stop"] = True
 
