@@ -1,13 +1,28 @@
 import io
+import random
 import re
 import zipfile
+from dataclasses import replace
 from fractions import Fraction as F
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
-from diffusers_jasco.controls.lead_sheet import TimeSignature
+from diffusers_jasco.controls.chord_syntax import parse_chord
+from diffusers_jasco.controls.lead_sheet import (
+    Bar,
+    ChordMark,
+    Hit,
+    LeadSheet,
+    Note,
+    Section,
+    TempoMark,
+    TimeSignature,
+    read_lead_sheet,
+)
 from diffusers_jasco.controls.lead_sheet.musicxml_reader import parse_musicxml, read_musicxml
+from diffusers_jasco.controls.lead_sheet.musicxml_writer import to_musicxml
 from diffusers_jasco.utils.errors import InputError
 
 
@@ -239,3 +254,140 @@ def test_errors_describe_the_problem(text, message):
 def test_missing_file():
     with pytest.raises(FileNotFoundError):
         read_musicxml("missing.musicxml")
+
+
+# 6. Writing
+
+
+def bar(*notes, length=4, **fields):
+    return Bar(F(length), notes=tuple(notes), **fields)
+
+
+def make_sheet():
+    verse = (
+        bar(Note(60, F(3, 4), F(1, 4), lyric="A"), length=1, tempos=()),
+        bar(
+            Note(62, F(0), F(2, 3), lyric="riv-"),
+            Note(64, F(2, 3), F(1, 3), lyric="er"),
+            Note(65, F(1), F(5, 2)),
+            Note(66, F(7, 2), F(1, 2), tied=True),
+            chords=(ChordMark("Dm7"), ChordMark("G7b9/F", F(5, 2))),
+            repeat_start=True,
+            segno=True,
+        ),
+        bar(Note(66, F(0), F(4)), chords=(ChordMark("F#m7b5", F(1, 3)), ChordMark("N", F(7, 2))), endings=(1, 2),
+            repeat_end=3),
+        bar(endings=(3,), ending_stop=True, to_coda=True, tempos=(TempoMark(66.5, F(3, 2), F(2)),)),
+        bar(length=3, time_signature=TimeSignature(6, 8), key="E minor", jump="D.S. al Coda"),
+    )  # fmt: skip
+    coda = (
+        bar(Note(63, F(0), F(1, 5)), Note(75, F(1, 5), F(4, 5)), length=3, coda=True,
+            hits=(Hit("kick", F(0)), Hit("hat", F(0), 0.5), Hit("open hat", F(4, 3), 0.25))),
+        bar(length=3, chords=(ChordMark("Em(maj7)"), ChordMark("C:(b2,5,b7)", F(1))), fine=True),
+    )  # fmt: skip
+    return LeadSheet(
+        (Section("Verse <1> & more", verse), Section("Coda", coda)),
+        title="Río & <Co>",
+        composer="Nobody",
+        tempo=97.3,
+        beat_unit=F(1, 2),
+        key="Bb major",
+        swing=True,
+    )
+
+
+def test_round_trip(tmp_path):
+    sheet = make_sheet()
+    for suffix in (".musicxml", ".mxl"):
+        sheet.save(tmp_path / f"sheet{suffix}")
+        again = read_lead_sheet(tmp_path / f"sheet{suffix}")
+        for name in ("title", "composer", "tempo", "beat_unit", "time_signature", "key", "swing"):
+            assert getattr(again, name) == getattr(sheet, name), name
+        assert [section.name for section in again.sections] == ["Verse <1> & more", "Coda"]
+        assert again.melody == sheet.melody
+        assert again.hits == sheet.hits
+        assert again.lyrics == sheet.lyrics
+        assert [start for _, start in again.chords] == [start for _, start in sheet.chords]
+        assert [parse_chord(label) for label, _ in again.chords] == [parse_chord(label) for label, _ in sheet.chords]
+        assert [replace(one, chords=(), notes=(), hits=()) for one in again.bars] == [
+            replace(one, chords=(), notes=(), hits=()) for one in sheet.bars
+        ]
+
+
+def test_written_note_values_and_spelling():
+    notes = (Note(61, F(0), F(1, 3)), Note(63, F(1, 3), F(2, 3)), Note(61, F(1), F(5, 2)))
+    root = ElementTree.fromstring(to_musicxml(LeadSheet((Section("", (bar(*notes),)),), key="Db major")).encode())
+    written = [
+        (
+            element.findtext("pitch/step"),
+            element.findtext("pitch/alter"),
+            element.findtext("type"),
+            element.findtext("time-modification/actual-notes"),
+            [tie.get("type") for tie in element.findall("tie")],
+        )
+        for element in root.iter("note")
+    ]
+    assert written == [
+        ("D", "-1", "eighth", "3", []),
+        ("E", "-1", "quarter", "3", []),
+        ("D", "-1", "half", None, ["start"]),
+        ("D", "-1", "eighth", None, ["stop"]),
+        (None, None, "eighth", None, []),
+    ]
+
+
+def test_repeated_sections_are_written_with_repeat_signs():
+    chorus = Section("Chorus", (bar(Note(60, F(0), F(4))), bar(Note(62, F(0), F(4)))), repeats=3)
+    again = parse_musicxml(to_musicxml(LeadSheet((chorus, Section("Outro", (bar(Note(64, F(0), F(4))),))))))
+    assert again.bars[0].repeat_start and again.bars[1].repeat_end == 3
+    assert again.duration == LeadSheet((chorus, Section("Outro", (bar(Note(64, F(0), F(4))),)))).duration
+
+
+# 7. Hostile input
+
+
+def test_damaged_files_raise_only_input_errors():
+    generator = random.Random(0)
+    source = (FIXTURES / "musescore.musicxml").read_text()
+    for _ in range(150):
+        try:
+            parse_musicxml(damage(source, generator))
+        except InputError:
+            pass
+
+
+def damage(text, generator):
+    """Changes an XML file: numbers, words, tags, lines and characters."""
+    for _ in range(generator.randint(1, 6)):
+        kind = generator.randrange(7)
+        if kind == 0:
+            values = ["", "-1", "0", "1e9", "999999999", "0.0001", "x", "³", "1/0", "9" * 400]
+            spots = list(re.finditer(r">[\d.-]+<", text))
+        elif kind == 1:
+            values = ["", "none", "start", "stop", "forward", "yes", "P9", "1-99", "\u0000", "D.S. al Coda"]
+            spots = list(re.finditer(r'"[^"]*"', text))
+        elif kind == 2:
+            tags = ["note", "pitch", "backup", "chord", "harmony", "measure", "part", "attributes", "divisions"]
+            values = [f"<{tag}/>" for tag in tags]
+            spots = list(re.finditer(r"<[a-z-]+/>", text))
+        elif kind == 3:
+            values = [""]
+            spots = list(re.finditer(r"\n.*(?=\n)", text))
+        elif kind == 4:
+            spots = list(
+                re.finditer(r"<(note|harmony|direction|barline|measure|attributes)\b.*?</\1>", text, re.DOTALL)
+            )
+            values = ["", *(spot[0] for spot in generator.sample(spots, min(3, len(spots))))]
+        elif kind == 5:
+            values = ["backup", "forward", "note", "harmony", "rest", "senza-misura", "measure-repeat"]
+            spots = list(re.finditer(r"(?<=<)[a-z-]+", text))
+        else:
+            values = list("<>&\"'\x00\udcff½") + ["&amp;", "<![CDATA[", "<!--"]
+            spots = [re.compile(".", re.DOTALL).match(text, generator.randrange(len(text)))] if text else []
+        if spots:
+            spot = generator.choice(spots)
+            value = generator.choice(values)
+            if kind in (0, 1):
+                value = spot[0][0] + value + spot[0][-1]
+            text = text[: spot.start()] + value + text[spot.end() :]
+    return text

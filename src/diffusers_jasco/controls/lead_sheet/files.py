@@ -23,10 +23,13 @@ from ..midi import is_midi_file
 from .json_format import read_json, to_json
 from .midi_reader import read_midi
 from .midi_writer import to_midi
+from .musicxml_file import MUSICXML_SUFFIXES, is_musicxml_file
+from .musicxml_reader import read_musicxml
+from .musicxml_writer import compress_musicxml, to_musicxml
 from .sheet import LeadSheet
 
 
-WRITABLE = (".mid", ".midi", ".json")
+WRITABLE = (".musicxml", ".xml", ".mxl", ".mid", ".midi", ".json")
 
 
 def read_lead_sheet(
@@ -36,14 +39,17 @@ def read_lead_sheet(
     Reads a lead sheet.
 
     Args:
-        source (`str` or `os.PathLike`): a file or text; `.json` and MIDI files are read.
-        part (`str` or `int`, *optional*): the melody track of a MIDI file; see [`read_midi`].
+        source (`str` or `os.PathLike`): a file or text; `.json`, MIDI and MusicXML files are read.
+        part (`str` or `int`, *optional*): the melody track of a MIDI file or part of a MusicXML score; see [`read_midi`]
+            and [`read_musicxml`].
     """
     if not _is_file_name(source):
         raise InputError(f"`source` has to be a file, but is {shorten(source)}.", "source")
     name = os.fspath(source)
     if is_midi_file(source):
         return read_midi(source, part)
+    if is_musicxml_file(source):
+        return read_musicxml(source, part, tune)
     return read_json(read_text(source, "source"), name)
 
 
@@ -54,8 +60,14 @@ def _is_file_name(source: str | os.PathLike) -> bool:
 def save_lead_sheet(sheet: LeadSheet, path: str | os.PathLike):
     """Writes a sheet; see [`LeadSheet.save`]."""
     check_suffix(path, "path")
-    is_midi = Path(path).suffix.lower() in (".mid", ".midi")
-    data = to_midi(sheet) if is_midi else to_json(sheet).encode("utf-8")
+    suffix = Path(path).suffix.lower()
+    if suffix in (".mid", ".midi"):
+        data = to_midi(sheet)
+    elif suffix in MUSICXML_SUFFIXES:
+        text = to_musicxml(sheet)
+        data = compress_musicxml(text) if suffix == ".mxl" else text.encode("utf-8")
+    else:
+        data = to_json(sheet).encode("utf-8")
     with replace_file(path) as temporary:
         temporary.write_bytes(data)
 

@@ -27,7 +27,7 @@ from xml.parsers import expat
 from ...utils.errors import InputError, list_names, shorten
 
 
-SUFFIXES = (".musicxml", ".xml", ".mxl")
+MUSICXML_SUFFIXES = (".musicxml", ".xml", ".mxl")
 
 _MAX_BYTES = 64 * 2**20  # uncompressed
 _MAX_NODES = 2_000_000  # elements and attributes
@@ -43,6 +43,18 @@ _TEXT = re.compile(r"\s*(<\?xml\b.*?\?>\s*)?(<!--.*?-->\s*)*(<!DOCTYPE\s+)?<?sco
 def is_musicxml(text: str) -> bool:
     """Whether a text is the beginning of an uncompressed MusicXML file."""
     return _TEXT.match(text[:4096]) is not None
+
+
+def is_musicxml_file(path: str | os.PathLike) -> bool:
+    """Whether a file has a suffix of MusicXML or begins like an uncompressed MusicXML file."""
+    name = os.fspath(path)
+    if isinstance(name, str) and name.lower().endswith(MUSICXML_SUFFIXES):
+        return True
+    try:
+        with open(name, "rb") as file:
+            return is_musicxml(file.read(4096).decode("utf-8", "replace"))
+    except (OSError, ValueError):
+        return False
 
 
 def load_score(path: str | os.PathLike) -> Element:

@@ -23,7 +23,6 @@ from fractions import Fraction
 from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
-from ..chord_syntax import NO_CHORD
 from .bars import TimeSignature
 from .keys import MODES
 from .musicxml_directions import NOTE_VALUES, Direction, dotted, read_direction, read_sound
@@ -59,6 +58,7 @@ class Measure:
         number (`str`): printed number.
         content (`Fraction`): end of the last note or rest, in quarter notes.
         voices (`set`): voices with notes or rests.
+        pauses (`list`): positions of the words N.C.
         is_implicit (`bool`): whether the measure isn't counted, such as a pick-up.
         time_signature, key: changes that begin here; a time signature of `None` with `is_free` means without meter.
         repeat_of (`int`): how many measures before the one is that a repeat sign (%) stands for.
@@ -71,6 +71,7 @@ class Measure:
     voices: set[tuple[int, str]] = field(default_factory=set)
     notes: list[WrittenNote] = field(default_factory=list)
     chords: list[tuple[Fraction, str]] = field(default_factory=list)
+    pauses: list[Fraction] = field(default_factory=list)
     directions: list[tuple[Fraction, Direction]] = field(default_factory=list)
     time_signature: TimeSignature | None = None
     is_free: bool = False
@@ -119,7 +120,6 @@ class _PartReader:
 
     def _begin(self, measure: Measure):
         self.measure = measure
-        self.pauses: list[Fraction] = []
         self.position = Fraction(0)
         self.last_start = Fraction(0)
         # Positions in the divisions of the file, and exact ones where the file rounds tuplets.
@@ -149,9 +149,6 @@ class _PartReader:
                 self._add_direction(direction, item)
             elif item.tag == "barline":
                 self._read_barline(item)
-        # The words N.C. apply unless there is a chord symbol.
-        positions = {position for position, _ in self.measure.chords}
-        self.measure.chords.extend((position, NO_CHORD) for position in self.pauses if position not in positions)
         self.measure.repeat_of = max(self.repeat_of.values(), default=0)
         return self.measure
 
@@ -358,7 +355,7 @@ class _PartReader:
         if offset is not None:
             position += self._quarters(text_of(offset))
         if direction.no_chord:
-            self.pauses.append(position)
+            self.measure.pauses.append(position)
         if direction != Direction():
             self.measure.directions.append((position, direction))
 

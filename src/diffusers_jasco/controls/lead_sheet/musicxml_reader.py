@@ -74,7 +74,7 @@ class _Part:
         notes = [note for measure in self.measures for note in measure.notes if note.pitch is not None]
         self.num_notes = len(notes)
         self.num_lyrics = sum(bool(note.lyric) for note in notes)
-        self.num_chords = sum(label != NO_CHORD for measure in self.measures for _, label in measure.chords)
+        self.num_chords = sum(len(measure.chords) for measure in self.measures)
         self.mean_pitch = fmean(note.pitch for note in notes) if notes else 0.0
 
     @property
@@ -358,7 +358,10 @@ class _Assembly:
     def _chords(self, starts: Sequence[Fraction], signatures: Sequence[TimeSignature]) -> list[list[ChordMark]]:
         rows: list[list[ChordMark]] = [[] for _ in starts[1:]]
         for index, measure in enumerate(self.harmony.measures if self.harmony.num_chords else ()):
-            for position, label in measure.chords:
+            # The words N.C. apply unless there is a chord symbol.
+            positions = {position for position, _ in measure.chords}
+            pauses = [(position, NO_CHORD) for position in measure.pauses if position not in positions]
+            for position, label in [*measure.chords, *pauses]:
                 start = max(starts[index] + position, Fraction(0))
                 place = bisect_right(starts, start) - 1
                 if place < len(rows):
@@ -403,7 +406,7 @@ class _Assembly:
                 for note in measure.notes
                 if note.drum and note.start < length
             }
-            rows.append([hits[place] for place in sorted(hits)])
+            rows.append(sorted(hits.values(), key=lambda hit: hit.start))
         return rows
 
     def _repeat_measures(self, lengths: Sequence[Fraction], chords: list, notes: list, hits: list):

@@ -15,7 +15,9 @@
 
 """Writes lead sheets as MusicXML scores."""
 
+import io
 import re
+import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -81,6 +83,19 @@ def to_musicxml(sheet: LeadSheet) -> str:
         writer.write_drums(SubElement(root, "part", {"id": "P2"}))
     indent(root)
     return _DOCTYPE + tostring(root, encoding="unicode") + "\n"
+
+
+def compress_musicxml(text: str) -> bytes:
+    """The content of an `.mxl` file with a score."""
+    data = io.BytesIO()
+    container = (
+        '<?xml version="1.0" encoding="UTF-8"?>\n<container><rootfiles><rootfile full-path="score.musicxml"'
+        ' media-type="application/vnd.recordare.musicxml+xml"/></rootfiles></container>\n'
+    )
+    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in (("META-INF/container.xml", container), ("score.musicxml", text)):
+            archive.writestr(zipfile.ZipInfo(name), content.encode("utf-8"), zipfile.ZIP_DEFLATED)
+    return data.getvalue()
 
 
 def _text(parent: Element, tag: str, text: str, **attributes: str) -> Element:
