@@ -71,6 +71,12 @@ def test_conditions_are_encoded_once(pipe, monkeypatch):
     assert len(takes) == 2 and audio.isfinite().all() and len(calls) == 2
 
 
+def test_the_takes_of_a_loop_have_its_exact_duration(pipe):
+    call = {"prompt": "rock", "chords": CHORDS, "duration": 5.007, "loop": True, "num_inference_steps": 1}
+    audio, _ = best_of(pipe, 1, level, **call)
+    assert audio.shape[-1] == round(5.007 * pipe.sampling_rate)
+
+
 def test_each_control_has_two_scores(nano_in_two_steps, monkeypatch):
     monkeypatch.chdir(nano_in_two_steps)
     pipe = JascoPipeline.from_pretrained("jasco-nano")

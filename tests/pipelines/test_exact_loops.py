@@ -130,6 +130,13 @@ def test_the_pitch_of_a_spectral_codec_does_not_change(codec):
     assert cents(main_frequency(resample_period(plain, 237526)[0, 0]), expected) < -2.5
 
 
+def test_chunks_of_an_exact_loop_fit_together(codec, monkeypatch):
+    latents = tone(codec)
+    whole = decode_loop(codec, latents[:, :200], 192300)
+    monkeypatch.setattr("diffusers_jasco.codecs.CHUNK_SECONDS", 2.0)
+    torch.testing.assert_close(decode_loop(codec, latents[:, :200], 192300), whole, atol=1e-4, rtol=0)
+
+
 def test_exact_loops_are_seamless(codec):
     audio = decode_loop(codec, tone(codec, frames=43), 43 * 960 + 411)
     around = torch.cat([audio[0, 0, -100:], audio[0, 0, :100]]).double()
@@ -163,7 +170,7 @@ def test_encodec_loops_of_five_seconds_are_exact(encodec_pipe, warnings):
     torch.testing.assert_close(batch[:1], audio, atol=1e-4, rtol=1e-3)
 
 
-def test_the_conditioning_of_a_loop(nano):
+def test_the_conditioning_of_a_loop(nano, warnings):
     arguments = {"chords": "C | Am | F | G", "bpm": 97, "duration": FOUR_BARS}
     conditioning = nano.encode_conditioning("rock", **arguments, loop=True)
     reused = nano(conditioning=conditioning, loop=True, num_inference_steps=1, generator=generator()).audios
@@ -173,6 +180,8 @@ def test_the_conditioning_of_a_loop(nano):
     # Without `loop`, the music ends within its last frame.
     plain = nano.encode_conditioning("rock", **arguments)
     assert plain.num_frames == 248 and plain.frame_rate is None
+    assert nano(conditioning=plain, loop=True, num_inference_steps=1).audios.shape[-1] == 248 * 960
+    assert "The loop has 9.92 s instead of 9.89691 s, because" in warnings.text
 
 
 @pytest.mark.parametrize("size, num_samples", [(24000, 24041), (24000, 23960), (40, 41)])

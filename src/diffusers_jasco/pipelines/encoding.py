@@ -300,13 +300,17 @@ class JascoEncodingMixin(DiffusionPipeline):
 
         # 2. Convert the controls to frames
         labels = self.transformer.config.chord_labels
-        size = {"num_frames": num_frames, "frame_rate": rate}
         bpms = [None if timing is None else timing.tempo.bpm for timing in timings]
         read: Callable[..., Any] = partial(
-            self.encode_drums, **size, separate_drums=separate_drums, normalize_drums=normalize_drums
+            self.encode_drums,
+            num_frames=num_frames,
+            frame_rate=rate,
+            separate_drums=separate_drums,
+            normalize_drums=normalize_drums,
         )
         drum_latents = encode_per_prompt("drums", inputs["drums"], num_prompts, read, starts, bpm=bpms)
-        read = partial(self.encode_melody, **size, audiocraft_compatible=audiocraft_compatible)
+        options = {"audiocraft_compatible": audiocraft_compatible}
+        read = partial(self.encode_melody, num_frames=num_frames, frame_rate=rate, **options)
         melodies = encode_per_prompt("melody", inputs["melody"], num_prompts, read, starts, bpm=bpms)
         frames_of: tuple[Sequence[torch.Tensor | None], ...] = (
             [chords_to_frames(timeline, labels, num_frames, rate) if timeline else None for timeline in timelines],

@@ -286,10 +286,16 @@ class JascoPipeline(
 
     def _decode(self, latents: torch.Tensor, conditioning: JascoConditioning, loop: bool) -> torch.Tensor:
         """The audio of a call, without the end of the last frame if the duration ends within it."""
+        duration = conditioning.duration
         if loop:
             seconds = conditioning.num_frames / (conditioning.frame_rate or self.frame_rate)
+            if duration is not None and abs(seconds - duration) * self.sampling_rate > 1:
+                logger.warning(
+                    f"The loop has {seconds:g} s instead of {duration:g} s, because its `conditioning` was encoded without"
+                    " `loop=True`."
+                )
             return self.decode_latents(latents, loop, round(seconds * self.sampling_rate))
-        audio, duration = self.decode_latents(latents), conditioning.duration
+        audio = self.decode_latents(latents)
         return audio if duration is None else audio[..., : round(duration * self.sampling_rate)]
 
     @contextmanager
