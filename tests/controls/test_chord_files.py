@@ -111,9 +111,15 @@ def test_errors_for_unknown_formats_and_missing_files(tmp_path):
      ("b.txt", "X:1\nT:Tune\nK:C\n"), ("c.txt", "{title: Song}\n[C]Hello"), ("e.txt", "Verse 1\n[C]Hello [G]world\n"),
      ("d.lab", "<?xml version='1.0'?><score-partwise>")],
 )  # fmt: skip
-def test_lead_sheets_are_rejected(tmp_path, name, content):
-    with pytest.raises(InputError, match="lead sheet"):
+def test_lead_sheets_are_rejected_and_the_message_says_how_to_read_them(tmp_path, name, content):
+    with pytest.raises(InputError, match="lead sheet") as error:
         read_chords(write(tmp_path, name, content))
+    assert f"read_lead_sheet('{tmp_path / name}')" in str(error.value)
+
+
+def test_scores_have_to_be_exported(tmp_path):
+    with pytest.raises(InputError, match="Export it as MusicXML"):
+        read_chords(write(tmp_path, "a.mscz", "PK"))
 
 
 @pytest.mark.parametrize(

@@ -34,10 +34,11 @@ TEXT_SUFFIXES = (".lab", ".chords", ".csv", ".tsv", ".txt", ".json", ".jsonl", "
 CHORD_SUFFIXES = (*TEXT_SUFFIXES, ".jams", *MIDI_SUFFIXES)
 READABLE = f"{', '.join(CHORD_SUFFIXES)} or an audio file's suffix"
 
-# Score and lead sheet formats.
-_LEAD_SHEETS = (".abc", ".musicxml", ".xml", ".mxl", ".cho", ".chopro", ".chordpro", ".chord", ".pro", ".crd",
-                ".onsong", ".html", ".htm", ".irealb", ".krn", ".mscx", ".mscz", ".gp", ".gp3", ".gp4", ".gp5",
-                ".gpx", ".sgu", ".mgu", ".ls", ".rntxt")  # fmt: skip
+# Lead sheets, which `controls.lead_sheet` reads, and scores that have to be exported in one of these formats.
+_LEAD_SHEETS = (".abc", ".musicxml", ".xml", ".mxl", ".cho", ".chopro", ".chordpro", ".pro", ".crd", ".html", ".htm",
+                ".irealb")  # fmt: skip
+_SCORES = (".chord", ".onsong", ".krn", ".mscx", ".mscz", ".gp", ".gp3", ".gp4", ".gp5", ".gpx", ".sgu", ".mgu", ".ls",
+           ".rntxt")  # fmt: skip
 _LEAD_SHEET_TEXT = re.compile(
     r"\s*(irealb(ook)?://|<\?xml|<!doctype|<score-partwise|<html|X:\s*\d+\s*$|%abc"
     r"|\{(title|t|artist|key|start_of|soc|sov)\b)",
@@ -78,8 +79,12 @@ def chords_from_file(path: str | os.PathLike) -> Chords:
         return chords_from_jams(path)
     if suffix in _LEAD_SHEETS:
         raise InputError(
-            f"`chords`: {os.fspath(path)} is a lead sheet or score ({suffix}), which can't be read yet. Chord files"
-            f" end in {READABLE}; chords in bars can be passed as text: chords_from_bars('C | Am | F | G', bpm=120).",
+            f"`chords`: {os.fspath(path)} is a lead sheet ({suffix}), not a chord file. {_use_reader(path)}", "chords"
+        )
+    if suffix in _SCORES:
+        raise InputError(
+            f"`chords`: {os.fspath(path)} is a score or lead sheet ({suffix}), which can't be read. Export it as MusicXML,"
+            f" ABC or ChordPro. {_use_reader('song.musicxml')} Chord files end in {READABLE}.",
             "chords",
         )
     if suffix not in TEXT_SUFFIXES and (suffix or not os.path.isfile(path)):
@@ -109,11 +114,13 @@ def chords_from_annotation(text: str, name: str | None = None) -> Chords:
     content = text.strip()
     source = name or "the text"
     if _LEAD_SHEET_TEXT.match(content) or _CHORDS_IN_LYRICS.search(content[:10_000]):
-        raise InputError(f"`chords`: {source} is a lead sheet or score, which can't be read yet.", "chords")
+        raise InputError(
+            f"`chords`: {source} is a lead sheet or score, not a chord file. {_use_reader(name)}", "chords"
+        )
     if _LYRICS.match(content):
         raise InputError(
-            f"`chords`: {source} is a lead sheet, lyrics, subtitles or another text in sections, which can't be read."
-            " Write one line per chord with its start in seconds: '2.5 Am'.",
+            f"`chords`: {source} is a lead sheet, lyrics, subtitles or another text in sections, not a chord file."
+            f" Write one line per chord with its start in seconds: '2.5 Am'. For a chart in sections: {_use_reader(name)}",
             "chords",
         )
     if content.startswith("{") or re.match(r"\[\s*(\{|\[\s*[^'\s])", content):
@@ -131,6 +138,12 @@ def chords_from_annotation(text: str, name: str | None = None) -> Chords:
             raise
         message = str(error).replace("`chords`:", f"`chords`: {name}:", 1)
         raise InputError(message, "chords", error.position) from None
+
+
+def _use_reader(path: str | os.PathLike | None) -> str:
+    """How to read a lead sheet."""
+    source = "text" if path is None else repr(os.fspath(path))
+    return f"Use diffusers_jasco.controls.lead_sheet: pipe(**read_lead_sheet({source}).to_controls())."
 
 
 def has_times(text: str) -> bool:

@@ -20,7 +20,7 @@ from fractions import Fraction
 import pytest
 
 from diffusers_jasco.controls.chords import chords_from_lab
-from diffusers_jasco.controls.lead_sheet import Bar, ChordMark, LeadSheet, Section
+from diffusers_jasco.controls.lead_sheet import Bar, ChordMark, LeadSheet, Section, read_lead_sheet
 from diffusers_jasco.controls.lead_sheet.chart_text import read_chart
 from diffusers_jasco.controls.lead_sheet.lab_writer import to_lab
 from diffusers_jasco.utils.errors import InputError
@@ -113,6 +113,27 @@ def test_chords_above_lyrics():
     assert chords_of(sheet.sections[0].bars) == ["G", "G7", "C", "G", "Em", "D"]
     assert sheet.sections[2].bars == sheet.sections[0].bars
     assert "how sweet the sound" in sheet.lyrics
+
+
+@pytest.mark.parametrize(
+    "name, title",
+    [
+        ("chart.txt", "Harbor"),
+        ("above.txt", "Amazing Grace"),
+        ("song.cho", "River Lights"),
+        ("ireal.html", "The Harbor"),
+    ],
+)
+def test_files_and_texts_of_every_kind_of_chart(name, title):
+    assert read_lead_sheet(FIXTURES / name).title == title
+    assert read_lead_sheet(str(FIXTURES / name)).title == title
+    assert read_lead_sheet((FIXTURES / name).read_text(encoding="utf-8")).title == title
+
+
+def test_chart_is_saved_as_lab(tmp_path):
+    read_lead_sheet("Tempo: 60\n[A] C | Am7").save(tmp_path / "song.lab")
+
+    assert (tmp_path / "song.lab").read_text() == "0.0\t4.0\tC:maj\n4.0\t8.0\tA:min7\n"
 
 
 def test_german_note_names():

@@ -43,7 +43,7 @@ def read_label(text: str, notation: str = "") -> str | None:
     text = text.strip()
     if match := _PARENTHESES.fullmatch(text):
         text = match[1].strip()
-    text = text.rstrip("*!,;?")
+    text = text.rstrip("*!,;?†‡")
     if not text:
         return None
     if is_no_chord(text):

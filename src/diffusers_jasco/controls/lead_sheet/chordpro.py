@@ -367,7 +367,7 @@ class _Reader:
             kept = []
             for cell in measure.cells:
                 is_chord = all(read_label(part, self.bars.notation) for part in cell.text.split("~"))
-                if is_chord or not any(sign.isalnum() for sign in cell.text):
+                if is_chord or re.fullmatch(r"[%./]+", cell.text):
                     kept.append(cell)
                 else:
                     self._skip(cell.text)
