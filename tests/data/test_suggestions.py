@@ -14,10 +14,15 @@
 
 """Lead sheets that are suggested for words."""
 
+import json
 from fractions import Fraction
 
 import pytest
 
+from diffusers_jasco import JascoPipeline
+from diffusers_jasco.commands.control_arguments import Controls
+from diffusers_jasco.commands.generate import build_parser, main
+from diffusers_jasco.controls import CONTROLS
 from diffusers_jasco.controls.drum_machine import DRUMS
 from diffusers_jasco.controls.lead_sheet import TimeSignature
 from diffusers_jasco.controls.lead_sheet.keys import parse_tonality
@@ -28,6 +33,7 @@ from diffusers_jasco.data.synthetic.harmony import follows_key
 from diffusers_jasco.data.synthetic.prompts import read_words
 from diffusers_jasco.data.synthetic.styles import STYLES
 from diffusers_jasco.evaluation.test_sets import load_captions
+from diffusers_jasco.generation.requests import InvalidLine, read_requests
 from diffusers_jasco.inputs import InputError, read_chords, read_melody
 
 
@@ -217,9 +223,9 @@ def test_the_same_words_and_seed_give_the_same_sheet():
 
 
 def test_more_bars_continue_the_sheet():
-    for prompt in ("pop", "waltz", "12-bar blues"):
-        long = suggest_lead_sheet(prompt, bars=64, seed=2)
-        for bars in (1, 2, 7, 8, 13, 24):
+    for prompt in ("pop", "12-bar blues"):
+        long = suggest_lead_sheet(prompt, bars=40, seed=2)
+        for bars in (1, 7, 13, 24):
             short = suggest_lead_sheet(prompt, bars=bars, seed=2)
             assert short.chords == tuple(chord for chord in long.chords if chord[1] < short.length)
             assert short.hits == tuple(hit for hit in long.hits if hit[1] < short.length)
@@ -267,3 +273,106 @@ def test_harmony_and_drum_sounds_in_words():
 def test_invalid_arguments(arguments, message):
     with pytest.raises(InputError, match=message):
         suggest_lead_sheet(*arguments)
+
+
+# Beside other controls: the command line and manifests
+
+
+def controls_of(*options: str, duration: float = 9.0, **arguments):
+    args = build_parser().parse_args(["slow bossa nova with flute", "--suggest", *options])
+    return Controls(args).for_pipeline(duration, **arguments)
+
+
+def test_the_command_line_suggests_all_controls(capsys):
+    arguments = controls_of("--seed", "3", available=CONTROLS[:3])
+    sheet = suggest_lead_sheet("slow bossa nova with flute", 3, seed=3)
+    expected = sheet.to_controls()
+    assert arguments["chords"] == [chord for chord in expected["chords"] if chord[1] < 9.0]
+    assert arguments["melody"][:4] == expected["melody"][:4] and arguments["melody"][-1][2] <= 9.0
+    waveform, rate = arguments["drums"]
+    assert waveform.shape[-1] == 9 * rate
+    assert "Suggested chords, drums, melody: bossa nova in " in capsys.readouterr().err
+    assert controls_of()["chords"] != arguments["chords"], "another seed, another suggestion"
+    # The tempo is an argument only where it has an effect.
+    assert arguments["bpm"] is None and arguments["beats"] is None
+    assert controls_of("--seed", "3", available=CONTROLS)["bpm"] == sheet.tempo
+    alone = controls_of(available=CONTROLS[:1])
+    assert alone["chords"] and alone["drums"] is None and alone["melody"] is None
+
+
+def test_the_duration_is_whole_bars_within_the_window_unless_it_is_given():
+    controls = Controls(build_parser().parse_args(["pop at 100 bpm", "--suggest"]))
+    assert controls.fit_duration(10.0) == pytest.approx(4 * 2.4) and controls.fit_duration(1.0) == 1.0
+    assert Controls(build_parser().parse_args(["pop", "--suggest", "--duration", "7"])).fit_duration(10.0) == 7
+    assert Controls(build_parser().parse_args(["pop"])).fit_duration(10.0) is None
+
+
+def test_given_controls_are_kept():
+    arguments = controls_of("--groove", "waltz", "--key", "F")
+    assert arguments["bpm"] == 144 and arguments["beats_per_bar"] == 3 and arguments["drums"].bpm == 144
+    assert arguments["chords"] and arguments["melody"]
+    arguments = controls_of("--chords", "C | Am | F | G", "--bpm", "100")
+    assert arguments["chords"] == "C | Am | F | G" and arguments["bpm"] == 100
+    # The melody fits the given chords.
+    strong = [pitch % 12 for pitch, start, _ in arguments["melody"] if start < 2.4 and start % 0.6 < 1e-6]
+    assert arguments["drums"] and set(strong) <= {0, 4, 7}
+    assert {pitch % 12 for pitch, _, _ in arguments["melody"]} <= {0, 2, 4, 5, 7, 9, 11}
+    arguments = controls_of("--melody", "C4 D4 E4 -")
+    assert (
+        arguments["melody"] == "C4 D4 E4 -" and arguments["chords"] is None and arguments["bpm"] and arguments["drums"]
+    )
+    keys = {controls_of("--bpm", "90", "--key", "Bb", "--seed", str(seed))["chords"][0] for seed in range(3)}
+    assert len(keys) > 1
+
+
+def test_rests_in_given_chords_are_rests_in_the_melody():
+    melody = controls_of("--chords", "C | N | Am | G", "--bpm", "120", duration=8.0)["melody"]
+    assert melody and not [note for note in melody if 2 <= note[1] < 4]
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--beats", "0 0.5 1"], "--suggest can't be used with --beats"),
+        (["--bpm", "none"], "--suggest requires a tempo"),
+        (["--beats_per_bar", "5"], "--beats_per_bar has to be 4, 3 or 2"),
+        (["--chords", "C:0 Am:2.5"], "--suggest requires --bpm, the tempo of the given chords"),
+        (["--key", "H"], "--key has to be a note and a mode"),
+        (["--chords", "C | F", "--melody", "C4 D4", "--groove", "techno"], "--suggest has nothing to add"),
+    ],
+)
+def test_conflicts_on_the_command_line(options, message, capsys, monkeypatch):
+    monkeypatch.setattr(JascoPipeline, "from_pretrained", lambda *_, **__: pytest.fail("the checkpoint was loaded"))
+    assert main(["pop", "--suggest", *options, "--device", "cpu"]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1, error
+    assert main(["--suggest", "--device", "cpu"]) == 2
+    assert "--suggest requires a prompt" in capsys.readouterr().err
+
+
+def test_suggestions_in_manifests(tmp_path):
+    def read(*lines, **arguments):
+        (tmp_path / "songs.jsonl").write_text("\n".join(map(json.dumps, lines)))
+        return read_requests(tmp_path / "songs.jsonl", **arguments)
+
+    line = {"prompt": "pop at 120 bpm", "suggest": True, "seed": 5}
+    short, default, groove, off = read(
+        line | {"duration": 5}, line, line | {"groove": "techno"}, line | {"suggest": False}
+    )
+    assert default.duration == 16.0 and short.duration == 5 and off.duration is None
+    expected = suggest_lead_sheet("pop at 120 bpm", 8, 5).to_controls()
+    assert default.inputs["chords"] == expected["chords"] and default.inputs["melody"] == expected["melody"]
+    assert all(start < 5 for _, start in short.inputs["chords"]) and short.describe()["suggest"] is True
+    assert groove.inputs["drums"].tracks and groove.inputs["bpm"] == 132
+    assert off.inputs["chords"] is None and "suggest" not in off.describe()
+    assert not default.controls, "many lines need little memory"
+    with_beats = read(line, controls=("chords", "beats"))[0]
+    assert with_beats.bpm == 120 and with_beats.beats_per_bar == 4
+    invalid = read(
+        line | {"prompt": [["pop", 0], ["rock", 5]]},
+        line | {"beats": [0, 0.5]},
+        line | {"suggest": 1},
+        {"suggest": True},
+    )
+    assert all(isinstance(entry, InvalidLine) for entry in invalid), invalid
+    assert "requires a prompt that is a text" in invalid[0].error and "`beats`" in invalid[1].error

@@ -17,12 +17,15 @@
 import argparse
 import json
 import os
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..audio.io import AUDIO_SUFFIXES, load_audio
+from ..controls import CONTROLS
 from ..controls.beats import FASTEST, SLOWEST
 from ..controls.chords import (
     bars_from_roman,
@@ -35,6 +38,7 @@ from ..controls.chords import (
 from ..controls.drum_machine import GROOVES, find_groove, is_groove_name
 from ..controls.note_text import is_note_text
 from ..controls.progressions import PROGRESSIONS, bars_from_progression
+from ..generation.suggestions import Suggestion, plan_suggestion
 from ..inputs import InputError, read_beats, read_chords, read_drums, read_melody
 from ..utils.arguments import integer, number
 from ..utils.bundled import resolve_checkpoint
@@ -51,6 +55,12 @@ def add_control_arguments(parser: argparse.ArgumentParser):
     controls = parser.add_argument_group("controls")
     add = controls.add_argument
     add(
+        "--suggest",
+        action="store_true",
+        help="suggest chords, drums and a melody in the style that the prompt names, for the controls that are not given;"
+        " --seed also decides the suggestion, and --bpm, --beats_per_bar and --key override the prompt",
+    )
+    add(
         "--chords",
         help="'C:0 Am:2.5' (start times in seconds), a chord, MIDI (song.mid, song.mid#piano) or audio file, or chords in"
         " bars: 'C | Am | F G'",
@@ -60,7 +70,10 @@ def add_control_arguments(parser: argparse.ArgumentParser):
         metavar="NAME",
         help=f"chord progression in --key, repeated until the end; one of: {', '.join(PROGRESSIONS)}",
     )
-    add("--key", help="key of --progression (default: C) or of --chords in Roman numerals, such as Bb or Am")
+    add(
+        "--key",
+        help="key of --progression (default: C), of --chords in Roman numerals, or of --suggest, such as Bb or Am",
+    )
     add("--repeat_chords", action="store_true", help="repeat --chords until the end")
     add(
         "--drums",
@@ -155,17 +168,29 @@ class Controls:
             groove.check_beats_per_bar(args.beats_per_bar)
         self.drums = groove or args.drums or None
         support = find_tempo_support(args.checkpoint)
+        self.suggestion = self._plan_suggestion() if args.suggest else None
         if support is not None:
             self._check_tempo(support)
         self._check()
 
-    def for_pipeline(self, duration: float, has_tempo_model: bool = False) -> dict[str, Any]:
+    def _plan_suggestion(self) -> Suggestion:
+        args = self.args
+        given = {name: getattr(args, name) for name in ("chords", "drums", "melody", "beats", "groove")}
+        if args.progression is not None:
+            given["chords"] = self._chords(1.0)
+        bpm = False if args.bpm == NO_BPM else args.bpm
+        return plan_suggestion(args.prompt, args.seed, given, bpm, args.beats_per_bar, args.key)
+
+    def for_pipeline(
+        self, duration: float, has_tempo_model: bool = False, available: Collection[str] = CONTROLS
+    ) -> dict[str, Any]:
         r"""
         Converts the controls to arguments of the pipeline.
 
         Args:
             duration (`float`): duration in seconds.
             has_tempo_model (`bool`, defaults to `False`): whether the pipeline can choose a tempo.
+            available (`Collection[str]`): the controls of the pipeline; others are not suggested.
 
         Returns:
             `dict`: arguments of the pipeline.
@@ -175,7 +200,7 @@ class Controls:
         beats = args.beats if isinstance(args.beats, str) else None
         files = [args.drums, beats, None if is_note_text(args.melody) else args.melody]
         is_cut = args.repeat_chords and looks_like_path(args.chords) and not (is_in_bars(args.chords) or any(files))
-        return {
+        arguments = {
             "chords": self._chords(duration),
             "drums": self.drums,
             "separate_drums": args.separate_drums,
@@ -186,6 +211,24 @@ class Controls:
             "beats_per_bar": args.beats_per_bar,
             "beats": None if args.beats == "" else args.beats,
         }
+        if self.suggestion is None:
+            return arguments
+        suggestion = self.suggestion
+        if suggestion.chords is not None:
+            suggestion = replace(suggestion, chords=arguments["chords"])
+        print(f"Suggested {suggestion.describe()}", file=sys.stderr)
+        suggested = suggestion.controls(duration)
+        # The tempo has no effect on controls in seconds.
+        has_tempo = suggestion.is_in_beats or "beats" in available
+        tempo = {"bpm": suggestion.tempo, "beats_per_bar": suggestion.beats_per_bar}
+        arguments |= tempo if has_tempo else dict.fromkeys(tempo)
+        return arguments | {name: value for name, value in suggested.items() if name in available}
+
+    def fit_duration(self, window: float) -> float | None:
+        """The requested duration in seconds; with a suggestion, by default the whole bars within the trained window."""
+        if self.args.duration is not None or self.suggestion is None:
+            return self.args.duration
+        return self.suggestion.fit(window)
 
     def _chords(self, duration: float) -> Any:
         args, chords = self.args, self.args.chords or None
@@ -220,13 +263,13 @@ class Controls:
     def _check_tempo(self, support: TempoSupport):
         """Raises an error for a tempo that has no effect, and for a missing one."""
         bpm = self.args.bpm
-        if bpm not in (None, NO_BPM) and not (support.beats or self._in_beats):
+        if bpm not in (None, NO_BPM) and not (support.beats or self._in_beats or self.suggestion):
             raise InputError(
-                "`bpm` requires `chords` in bars, `progression`, `groove`, notes in `melody`, or a checkpoint with a beats"
-                " control.",
+                "`bpm` requires `chords` in bars, `progression`, `groove`, notes in `melody`, `suggest`, or a checkpoint with"
+                " a beats control.",
                 "bpm",
             )
-        is_missing = bpm is None and not self._has_or_finds_tempo(support.tempo_model)
+        is_missing = bpm is None and not (self.suggestion or self._has_or_finds_tempo(support.tempo_model))
         if self._needs_bpm and is_missing and _is_readable(read_chords, self.args.chords, bpm=DEFAULT_BPM):
             raise InputError(
                 f"`chords` has no times: for {shorten(self.args.chords)} in bars, add the tempo, such as --bpm 120; or"
@@ -311,10 +354,10 @@ def _check_combination(args: argparse.Namespace, in_beats: set[str]):
             "bpm",
         )
     required = {
-        "key": ("chords", "progression"),
+        "key": ("chords", "progression", "suggest"),
         "repeat_chords": ("chords",),
         "separate_drums": ("drums",),
-        "normalize_drums": ("drums", "groove"),
+        "normalize_drums": ("drums", "groove", "suggest"),
     }
     for name, options in required.items():
         # Omitted switches are `False`, except that `normalize_drums` is `None`.

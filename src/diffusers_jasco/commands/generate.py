@@ -214,8 +214,13 @@ def generate(args: argparse.Namespace) -> list[Path]:
 
     # 3. Generate
     window = pipe.transformer.config.sample_size if latents is None or latents.ndim < 2 else latents.shape[1]
-    arguments = controls.for_pipeline(edit.duration or window / pipe.frame_rate, pipe.tempo_model is not None)
-    arguments |= {"prompt": args.prompt, "duration": args.duration}
+    duration, seconds = args.duration, window / pipe.frame_rate
+    if edit.duration is None and latents is None:
+        duration = controls.fit_duration(seconds)
+    arguments = controls.for_pipeline(
+        edit.duration or duration or seconds, pipe.tempo_model is not None, pipe.transformer.controls
+    )
+    arguments |= {"prompt": args.prompt, "duration": duration}
     audios, tempos, takes = mixer.generate(
         edit.adapt(pipe),
         **edit.for_pipeline(),

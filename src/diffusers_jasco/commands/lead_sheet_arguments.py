@@ -61,6 +61,8 @@ class Sheet:
                 if getattr(args, name) is not None:
                     raise InputError(f"`{name}` requires `lead_sheet`.", name)
             return
+        if args.suggest:
+            raise InputError("Give either `lead_sheet` or `suggest`, not both.", "suggest")
         if args.beats:
             raise InputError("Give either `lead_sheet` or `beats`, not both.", "beats")
         if args.save_lead_sheet is not None:

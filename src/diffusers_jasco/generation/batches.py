@@ -35,6 +35,7 @@ from ..controls.beats import Tempo
 from ..controls.drum_machine import find_groove
 from ..utils.errors import InputError
 from ..utils.files import hash_file, replace_file
+from .suggestions import Suggestion, plan_suggestion
 
 
 if TYPE_CHECKING:
@@ -82,6 +83,8 @@ class GenerationRequest:
             where, as [`JascoPipeline`] accepts them.
         best_of (`int`, defaults to `1`): number of takes from which the clip is selected, by
             [`~evaluation.takes.generate_best`].
+        suggest (`bool`, defaults to `False`): whether controls that are not given are suggested for the prompt, as
+            [`~generation.suggestions.plan_suggestion`] does. Requires a `duration`.
     """
 
     name: str
@@ -109,6 +112,7 @@ class GenerationRequest:
     control_scales: dict[str, float] = field(default_factory=dict)
     control_regions: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
     best_of: int = 1
+    suggest: bool = False
 
     def describe(self) -> dict[str, Any]:
         """All fields as JSON-compatible values. Waveforms and matrices are replaced by hashes."""
@@ -118,7 +122,7 @@ class GenerationRequest:
         new_defaults |= {"groove": None, "loop": False, "window_overlap": None}
         new_defaults |= {"audio": None, "regions": [], "audio_start_seconds": 0.0, "strength": None}
         new_defaults |= dict.fromkeys(SOURCES)
-        new_defaults |= {"control_scales": {}, "control_regions": {}, "best_of": 1}
+        new_defaults |= {"control_scales": {}, "control_regions": {}, "best_of": 1, "suggest": False}
         omitted = {"controls", *(name for name, default in new_defaults.items() if values[name] == default)}
         return {key: _to_json(value) for key, value in values.items() if key not in omitted}
 
@@ -140,13 +144,30 @@ class GenerationRequest:
         )
 
     @property
+    def suggestion(self) -> Suggestion:
+        r"""
+        The suggestion for the controls that are not given.
+
+        Raises:
+            [`InputError`]: as [`~generation.suggestions.plan_suggestion`].
+        """
+        given = self.controls | ({"groove": self.groove} if self.groove else {})
+        return plan_suggestion(self.prompt, self.seed, given, self.bpm, self.beats_per_bar)
+
+    @property
     def inputs(self) -> dict[str, Any]:
         """The arguments of the pipeline that may differ within a batch."""
+        suggested: dict[str, Any] = {}
+        if self.suggest:
+            if self.duration is None:
+                raise InputError("`suggest` requires a `duration`.", "duration")
+            suggested = self.suggestion.arguments(self.duration)
         return {
             "prompt": self.source_prompt if self.prompt is None else self.prompt,
             **{name: self.controls.get(name) for name in CONTROLS},
             **({"drums": find_groove(self.groove)} if self.groove else {}),
             **{name: getattr(self, name) for name in ("start", "bpm", "beats_per_bar")},
+            **suggested,
             "control_scales": self.control_scales or None,
             "control_regions": self.control_regions or None,
         }

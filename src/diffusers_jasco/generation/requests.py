@@ -36,6 +36,7 @@ from ..utils.errors import InputError
 from ..utils.numbers import to_integer
 from ..utils.seeding import derive_seed
 from .batches import SOURCES, GenerationRequest
+from .suggestions import DEFAULT_BARS
 
 
 _NUMBER = (int, float)
@@ -62,6 +63,7 @@ _TYPES = {
     "control_scales": (dict,),
     "control_regions": (dict,),
     "best_of": (int,),
+    "suggest": (bool,),
     "seed": (int,),
     "num_inference_steps": (int,),
     "guidance_scale": _NUMBER,
@@ -111,7 +113,8 @@ def read_requests(
               `[beats, downbeats]`, a file, or `[]` for none), `separate_drums`, `normalize_drums`, `start` (seconds
               into files), `duration` (seconds), `bpm` (or `false`), `beats_per_bar`, `loop`, `window_overlap`,
               `control_scales` (`{"chords": 1.5}`), `control_regions` (`{"melody": [[start, end], ...]}`), `best_of`
-              (number of takes, of which the one that follows its controls best is kept), `audio` (a recording) with `regions` (`[[start, end], ...]`), `audio_start_seconds` and `duration`, or with `strength`
+              (number of takes, of which the one that follows its controls best is kept), `suggest` (`true`: the controls
+              that the line does not have are suggested for the prompt; without a duration, eight bars), `audio` (a recording) with `regions` (`[[start, end], ...]`), `audio_start_seconds` and `duration`, or with `strength`
               or `source_prompt`, `source_chords`, `source_drums`, `source_melody` (in the forms of `prompt`, `chords`,
               ..., or, for controls, `"extract"`), `seed`, `name` (of the clip's file; by default the line number), and
               the sampling settings
@@ -185,7 +188,7 @@ def _read_line(
     # description, empty controls remove those of the recording.
     is_edit = any(name in info for name in SOURCES)
     controls = {key: value for key, value in controls.items() if value != [] or key == "beats" or is_edit}
-    return replace(
+    request = replace(
         defaults,
         name=name,
         prompt=_read_prompt(info["prompt"]) if "prompt" in info else defaults.prompt,
@@ -210,7 +213,17 @@ def _read_line(
         if "seed" in info
         else derive_seed("generation", seed, name),
         settings=defaults.settings | {key: info[key] for key in SETTINGS if key in info},
+        suggest=info.get("suggest", defaults.suggest),
     )
+    if not request.suggest:
+        return request
+    if audio:
+        raise ValueError("`suggest` can't be used with `audio`.")
+    suggestion = request.suggestion
+    request = replace(request, duration=request.duration or suggestion.length(DEFAULT_BARS))
+    if "beats" not in dataset_controls:
+        return request
+    return replace(request, bpm=suggestion.tempo, beats_per_bar=suggestion.beats_per_bar)
 
 
 def _read_lead_sheet(
@@ -221,6 +234,8 @@ def _read_lead_sheet(
         if "transpose" in info:
             raise ValueError("`transpose` requires `lead_sheet`.")
         return info, {}
+    if info.get("suggest"):
+        raise ValueError("a line can have either `lead_sheet` or `suggest`, not both.")
     sheet = read_lead_sheet(Path(_find_file(info["lead_sheet"], folder) or folder / info["lead_sheet"]))
     sheet = sheet.transpose(info.get("transpose", 0))
     remaining = {key: value for key, value in info.items() if key not in ("lead_sheet", "transpose")}

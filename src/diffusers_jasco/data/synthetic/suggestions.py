@@ -24,13 +24,14 @@ import numpy as np
 from diffusers.utils import logging
 
 from ...controls.chord_labels import NOTES
+from ...controls.chord_syntax import is_no_chord, parse_chord
 from ...controls.lead_sheet import LeadSheet, Section, TimeSignature, bars_from_timeline
 from ...controls.lead_sheet.keys import transpose_chord
 from ...controls.midi_drums import DRUM_VOICES
 from ...utils.errors import InputError, list_names, shorten
 from ...utils.numbers import to_integer
 from ...utils.seeding import derive_seed
-from .harmony import Degree, Phrase, compose_blues, compose_functional, label_chord
+from .harmony import SCALES, Degree, Phrase, compose_blues, compose_functional, label_chord
 from .material import choose
 from .parts import Chord, Clock, Setting, play_drums, play_line
 from .prompts import Description, read_words
@@ -257,7 +258,9 @@ def _adapt(style: Style, time_signature: str, description: Description) -> Style
     return replace(style, drums=grooves, sevenths=sevenths)
 
 
-def compose_sheet(setting: SheetSetting, words: str, bars: int) -> LeadSheet:
+def compose_sheet(
+    setting: SheetSetting, words: str, bars: int, chords: Sequence[tuple[str, Fraction]] | None = None
+) -> LeadSheet:
     r"""
     Composes a lead sheet.
 
@@ -265,24 +268,31 @@ def compose_sheet(setting: SheetSetting, words: str, bars: int) -> LeadSheet:
         setting ([`SheetSetting`]): style, tempo, key, ...
         words (`str`): the prompt.
         bars (`int`): number of bars.
+        chords (`Sequence[tuple[str, Fraction]]`, *optional*): given chords, for which a melody is composed: label and
+            start in quarter notes.
 
     Returns:
         [`~controls.lead_sheet.LeadSheet`] with this number of bars.
     """
-    size = setting.section_bars
+    if chords is not None and setting.description.tonic is None:
+        setting = _fit_key(setting, chords)
+    size = setting.section_bars if chords is None else bars
     names = list(islice(_section_names(setting), -(-bars // size)))
-    chords: list[tuple[str, Fraction]] = []
+    timeline: list[tuple[str, Fraction]] = [] if chords is None else list(chords)
     melody: list[tuple[int, Fraction, Fraction]] = []
-    composed = {name: _compose_section(setting, name) for name in sorted(set(names))}
-    for index, name in enumerate(names):
-        offset = index * size * setting.steps * _STEP
-        chords += [(label, offset + start) for label, start in composed[name][0]]
-        melody += [(pitch, offset + start, offset + end) for pitch, start, end in composed[name][1]]
+    if chords is None:
+        composed = {name: _compose_section(setting, name) for name in sorted(set(names))}
+        for index, name in enumerate(names):
+            offset = index * size * setting.steps * _STEP
+            timeline += [(label, offset + start) for label, start in composed[name][0]]
+            melody += [(pitch, offset + start, offset + end) for pitch, start, end in composed[name][1]]
+    else:
+        melody = _melody_over(setting, chords, bars)
     length = bars * setting.steps * _STEP
     signature = TimeSignature.parse(setting.time_signature)
     melody = [(pitch, start, min(end, length)) for pitch, start, end in melody if start < length]
     written = bars_from_timeline(
-        [chord for chord in chords if chord[1] < length],
+        [chord for chord in timeline if chord[1] < length],
         melody,
         _compose_drums(setting, bars),
         length,
@@ -326,7 +336,54 @@ def _compose_section(setting: SheetSetting, name: str) -> Timeline:
         (setting.spell(label_chord(chord.root, chord.form, chord.bass)), chord.start * _STEP) for chord in chords
     ]
     timeline = [chord for index, chord in enumerate(labels) if not index or labels[index - 1][0] != chord[0]]
-    return timeline, _compose_melody(setting, name, chords)
+    return timeline, _compose_melody(setting, name, chords, setting.section_bars)
+
+
+@dataclass(frozen=True)
+class _GivenChord(Chord):
+    """A chord of any type, or the scale where no chord is given."""
+
+    pitch_classes: tuple[int, ...] = ()
+
+    @property
+    def tones(self) -> list[int]:
+        return list(self.pitch_classes)
+
+
+def _fit_key(setting: SheetSetting, chords: Sequence[tuple[str, Fraction]]) -> SheetSetting:
+    """The setting in the key that has the most notes of given chords, preferably with the first root as its tonic."""
+    parsed = [chord for label, _ in chords if not is_no_chord(label) and (chord := parse_chord(label)) is not None]
+    if not parsed:
+        return setting
+
+    def count(key: tuple[int, str]) -> tuple[int, bool, bool]:
+        tonic, mode = key
+        scale = {(tonic + degree) % 12 for degree in SCALES[mode]}
+        inside = sum(len(scale & chord.pitch_classes) - len(chord.pitch_classes - scale) for chord in parsed)
+        third = (parsed[0].root + (3 if mode == "minor" else 4)) % 12
+        return inside, tonic == parsed[0].root and third in parsed[0].pitch_classes, mode == setting.mode
+
+    tonic, mode = max(((tonic, mode) for tonic in range(12) for mode in SCALES), key=count)
+    return replace(setting, tonic=tonic, mode=mode)
+
+
+def _melody_over(
+    setting: SheetSetting, chords: Sequence[tuple[str, Fraction]], bars: int
+) -> list[tuple[int, Fraction, Fraction]]:
+    """A melody over given chords, with rests where there is no chord."""
+    scale = tuple((setting.tonic + degree) % 12 for degree in SCALES[setting.mode])
+    starts = [int(start / _STEP) for _, start in chords]
+    spans: list[Chord] = []
+    for (label, _), start, end in zip(chords, starts, [*starts[1:], bars * setting.steps]):
+        chord = None if is_no_chord(label) else parse_chord(label)
+        pitch_classes = scale if chord is None else tuple(sorted(chord.pitch_classes))
+        if start < end:
+            spans.append(_GivenChord(start if spans else 0, end, 0, label, 0, pitch_classes))
+    if not spans:
+        return []
+    rests = [(span.start * _STEP, span.end * _STEP) for span in spans if is_no_chord(span.form)]
+    notes = _compose_melody(setting, "A", spans, bars)
+    return [note for note in notes if not any(first <= note[1] < last for first, last in rests)]
 
 
 def _compose_chords(setting: SheetSetting, name: str) -> list[tuple[int, Degree]]:
@@ -349,8 +406,10 @@ def _compose_chords(setting: SheetSetting, name: str) -> list[tuple[int, Degree]
     return [*first, *(first if is_repeated else draw(True))]
 
 
-def _compose_melody(setting: SheetSetting, name: str, chords: list[Chord]) -> list[tuple[int, Fraction, Fraction]]:
-    """The melody of a section: (MIDI number, start, end)."""
+def _compose_melody(
+    setting: SheetSetting, name: str, chords: list[Chord], bars: int
+) -> list[tuple[int, Fraction, Fraction]]:
+    """The melody of a section of so many bars: (MIDI number, start, end)."""
     if setting.description.melody is False:
         return []
     description = setting.description
@@ -362,11 +421,11 @@ def _compose_melody(setting: SheetSetting, name: str, chords: list[Chord]) -> li
     # Sections differ in register.
     lowest = min(max(lowest + {"A": 0, "B": 3, "C": -2}[name], 43), 76)
     rng = setting.random("melody", name)
-    part = _make_setting(setting, chords, setting.section_bars, rng)
+    part = _make_setting(setting, chords, bars, rng)
     lines = (play_line(part, lowest, busy, 98) for _ in range(_LINES))
     # Not mostly rests, which some random lines are.
-    notes = max(lines, key=lambda line: min(len(line), _ENOUGH_NOTES * setting.section_bars))
-    size = setting.section_bars * setting.steps
+    notes = max(lines, key=lambda line: min(len(line), _ENOUGH_NOTES * bars))
+    size = bars * setting.steps
     spans = [(note.key, round(note.start), max(round(note.end), round(note.start) + 1)) for note in notes]
     ends = [*(start for _, start, _ in spans[1:]), size]
     return [(key, start * _STEP, min(end, last, size) * _STEP) for (key, start, end), last in zip(spans, ends)]
