@@ -175,7 +175,7 @@ class Controls:
 
     def _plan_suggestion(self) -> Suggestion:
         args = self.args
-        given = {name: getattr(args, name) for name in ("chords", "drums", "melody", "beats", "groove")}
+        given = {name: getattr(args, name) for name in (*CONTROLS, "groove")}
         if args.progression is not None:
             given["chords"] = self._chords(1.0)
         bpm = False if args.bpm == NO_BPM else args.bpm

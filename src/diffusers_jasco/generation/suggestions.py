@@ -22,6 +22,7 @@ from typing import Any
 
 from diffusers.utils import logging
 
+from ..controls import CONTROLS
 from ..controls.chord_labels import FREE_CHORD, NO_CHORD
 from ..controls.chords import is_in_bars
 from ..controls.drum_machine import find_groove
@@ -171,9 +172,7 @@ def plan_suggestion(
     if not names:
         raise InputError(f"`suggest` has nothing to add to {_join(given)}.", "suggest")
     groove = find_groove(given["groove"]) if "groove" in given else None
-    in_seconds = [
-        name for name in ("chords", "drums", "melody") if name in given and not _is_in_beats(name, given[name])
-    ]
+    in_seconds = [name for name in CONTROLS if name in given and not _is_in_beats(name, given[name])]
     if in_seconds and bpm is None and groove is None:
         raise InputError(
             f"`suggest` requires `bpm`, the tempo of the given {in_seconds[0]}, because a suggestion has its own tempo.",
