@@ -27,7 +27,8 @@ from .bars import Bar, ChordMark, Section, TempoMark, TimeSignature
 def complete_repeats(bars: Sequence[Draft], sections: Sequence[int]):
     r"""
     Marks where passages without `|:` begin: after the last repeat sign, the last double bar line if it is later, the
-    beginning of the section or the tune. Repeat signs at the end of a last ending are replaced by its end.
+    beginning of the section or the tune. Repeat signs at the end of a last
+    ending do not repeat it.
 
     Args:
         bars (`Sequence` of [`Draft`]): the bars of a voice, which are changed.
@@ -40,7 +41,7 @@ def complete_repeats(bars: Sequence[Draft], sections: Sequence[int]):
     for index, bar in enumerate(bars):
         if bar.repeat_start:
             start, group = index, []
-        elif start is None and (index in sections or (bar.after_double and repeated and not group)):
+        elif start is None and repeated and not group and (bar.after_double or index in sections):
             fresh = index
         if bar.endings:
             if 1 in bar.endings and any(1 in numbers for _, numbers in group):
@@ -67,7 +68,8 @@ def complete_repeats(bars: Sequence[Draft], sections: Sequence[int]):
                 bars[last + length - 1].ending_stop = True
                 bars[last + length].repeat_start = True
             else:
-                bar.repeat_end, bar.ending_stop = 0, True
+                total = max(number for _, numbers in group for number in numbers)
+                bar.repeat_end = min(max(total, 1), 100)
         elif begin < len(bars):
             bars[begin].repeat_start = bars[begin].repeat_start or begin > 0
         if not continues:

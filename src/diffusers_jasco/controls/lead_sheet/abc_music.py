@@ -361,6 +361,8 @@ def read_chords(text: str, before=()) -> list[str]:
         return [label]
     if match := re.fullmatch(r"\(([^()]*)\)", text):
         return read_chords(match[1].strip(), before)
+    if text.count("(") != text.count(")"):
+        return read_chords(text.strip("() "), before) if text.strip("() ") != text else []
     main = re.split(r"\s*[(;]|\n", text)[0].strip()
     if main != text and main:
         return read_chords(main, before)
@@ -372,6 +374,7 @@ def read_chords(text: str, before=()) -> list[str]:
 def _to_label(text: str, before=()) -> str:
     if text.startswith("/") and before:
         text = before[-1].label.partition("/")[0] + text
+    text = re.sub(r"(?<=[A-Ga-g#b])(/dim|d)$", "dim", text)
     candidates = [text]
     if match := _BASS.search(text):
         accidental = {"+": "#", "-": "b"}.get(match[2], match[2])
@@ -400,6 +403,8 @@ def _jump_name(match: re.Match) -> str:
 def _numbers(text: str) -> tuple[int, ...]:
     """The numbers of an ending such as `1`, `1,3` or `1-3`."""
     numbers: set[int] = set()
+    if match := re.match(r"(\d{1,2})(st|nd|rd|th)", text):
+        return (int(match[1]),)
     for part in re.findall(r"\d{1,2}(?:\s*-\s*\d{1,2})?", text):
         bounds = [int(bound) for bound in part.split("-")]
         numbers.update(range(bounds[0], bounds[-1] + 1))

@@ -249,7 +249,7 @@ class _TuneReader:
                 self.notes.fail(line, f"there are more than {_MAX_VOICES} voices.")
         elif letter == "T" and not voice.bars and not voice.current.length:
             self.titles.append(decode_text(value))
-        elif letter in "PT" and value:
+        elif letter in "PT" and re.search(r"\w", value):
             voice.begin_section(decode_text(value)[:60])
         elif letter == "w":
             align_lyrics(voice, value)
@@ -275,6 +275,8 @@ class _TuneReader:
             value = decode_text(text.split(None, 2)[2])
             if self.in_body:
                 voice = self._current()
+                if words[1] == "section":
+                    voice.begin_section("")
                 index = len(voice.bars) + (1 if voice.current.length else 0)
                 self.section_options.append((index, words[1], value))
             else:
