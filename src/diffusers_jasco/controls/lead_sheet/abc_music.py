@@ -90,7 +90,7 @@ class MusicReader:
             try:
                 voice, position = self._step(voice, text, position, line)
             except VoiceError as error:
-                self.notes.fail(line, f"column {position + 1}: {error}.")
+                self.notes.fail(line, f"{error}.", position + 1)
         return voice
 
     def _step(self, voice: Voice, text: str, position: int, line: int) -> tuple[Voice, int]:

@@ -79,8 +79,9 @@ class Notes:
         for kind, places in self.counts.items():
             logger.warning(f"{self.name}: {kind} ({list_names(places, 3)}).")
 
-    def fail(self, line: int, message: str) -> NoReturn:
-        raise InputError(f"`source`: {self.name}, line {line}: {message}", "source")
+    def fail(self, line: int, message: str, column: int | None = None) -> NoReturn:
+        place = f"line {line}" if column is None else f"line {line}, column {column}"
+        raise InputError(f"`source`: {self.name}, {place}: {message}", "source")
 
 
 def is_abc(text: str) -> bool:

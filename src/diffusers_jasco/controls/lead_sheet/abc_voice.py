@@ -274,7 +274,7 @@ class Voice:
             last.repeat_end = max(last.repeat_end, min(max(ends, self.opening) + 1, 100))
             self.opening = 0
         if self.in_ending and is_double and last is not None:
-            last.ending_stop = True
+            last.ending_stop = not ends
             self.in_ending = False
         if is_double and last is not None:
             self.current.after_double = True
