@@ -341,7 +341,7 @@ def make_sheet() -> LeadSheet:
         return Bar(fields.pop("length", 4 * quarter), notes=notes, **fields)
 
     triplet = tuple(Note(60 + 2 * step, Fraction(step, 3), Fraction(1, 3)) for step in range(3))
-    dotted = (Note(67, Fraction(1), Fraction(5, 2), True), Note(70, Fraction(15, 4), Fraction(1, 4)))
+    dotted = (Note(67, Fraction(1), Fraction(5, 2)), Note(70, Fraction(15, 4), Fraction(1, 4)))
     first = (
         bar(62, length=4 * quarter, chords=(ChordMark("Am7", Fraction(0)), ChordMark("F#m7b5/E", Fraction(2)))),
         bar(0, notes=triplet + dotted, repeat_start=True, segno=True, chords=(ChordMark("N", Fraction(1, 2)),)),

@@ -308,6 +308,9 @@ def _monophonic(notes: Sequence[Note]) -> list[Note]:
         if result and result[-1].end > note.start:
             result[-1] = result[-1]._replace(length=note.start - result[-1].start, tied=False)
         result.append(note)
+    for number, (note, following) in enumerate(zip(result, result[1:])):
+        if note.tied and (following.pitch != note.pitch or following.start != note.end):
+            result[number] = note._replace(tied=False)
     return result
 
 
