@@ -12,93 +12,138 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Reads and writes files of lead sheets; the format follows from the suffix and the content."""
+"""Reads and writes files of lead sheets. The format follows from the suffix and the content."""
 
+import inspect
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from ...utils.errors import InputError, shorten
 from ...utils.files import looks_like_path, read_text, replace_file
-from ..midi import is_midi_file
+from ..midi import MIDI_SUFFIXES
+from .abc_reader import read_abc
+from .abc_text import is_abc
+from .abc_writer import to_abc
 from .chart_text import read_chart
 from .chordpro import is_chordpro, read_chordpro
 from .ireal import is_ireal, read_ireal
-from .json_format import read_json, to_json
+from .json_format import is_json, read_json, to_json
 from .lab_writer import to_lab
 from .midi_reader import read_midi
 from .midi_writer import to_midi
-from .musicxml_file import MUSICXML_SUFFIXES, is_musicxml_file
+from .musicxml_file import MUSICXML_SUFFIXES, is_musicxml
 from .musicxml_reader import read_musicxml
-from .musicxml_writer import compress_musicxml, to_musicxml
+from .musicxml_writer import to_musicxml, to_mxl
 from .sheet import LeadSheet
 
 
-CHORDPRO_SUFFIXES = (".cho", ".chopro", ".chordpro", ".crd", ".pro")
-WRITABLE = (".lab", ".musicxml", ".xml", ".mxl", ".mid", ".midi", ".json")
+# Readers of files, and readers of text.
+_FILES = dict.fromkeys(MUSICXML_SUFFIXES, read_musicxml) | dict.fromkeys(MIDI_SUFFIXES, read_midi)
+_TEXTS: dict[str, Callable[..., LeadSheet]] = {
+    ".abc": read_abc,
+    ".json": read_json,
+    **dict.fromkeys((".cho", ".chopro", ".chordpro", ".chord", ".crd", ".pro"), read_chordpro),
+    **dict.fromkeys((".html", ".htm", ".irealb"), read_ireal),
+}
+_DETECTED = (".txt", ".text", "")  # the content decides
+# In this order: the more specific formats come first.
+_FORMATS = ((is_ireal, read_ireal), (is_json, read_json), (is_chordpro, read_chordpro), (is_abc, read_abc))
+# Programs whose files need an export: suffix → program.
+_OTHERS = {".mscz": "MuseScore", ".mscx": "MuseScore", ".sib": "Sibelius", ".musx": "Finale", ".mus": "Finale",
+           ".dorico": "Dorico", ".gp": "Guitar Pro", ".gp3": "Guitar Pro", ".gp4": "Guitar Pro", ".gp5": "Guitar Pro",
+           ".gpx": "Guitar Pro", ".krn": "Humdrum", ".cap": "Capella", ".ly": "LilyPond"}  # fmt: skip
+_WRITERS: dict[str, Callable[[LeadSheet], str | bytes]] = {
+    ".abc": to_abc, ".musicxml": to_musicxml, ".xml": to_musicxml, ".mxl": to_mxl, ".mid": to_midi, ".midi": to_midi,
+    ".lab": to_lab, ".json": to_json,
+}  # fmt: skip
 
 
 def read_lead_sheet(
     source: str | os.PathLike, part: str | int | None = None, tune: str | int | None = None
 ) -> LeadSheet:
     r"""
-    Reads a lead sheet.
+    Reads a lead sheet from a file or from text.
 
     Args:
         source (`str` or `os.PathLike`):
-            A file or text: MIDI, MusicXML, `.json`, ChordPro (`.cho`, `.chopro`, ...), links and pages of iReal Pro, and
-            chord charts in plain text. The format of other texts is detected from the content.
+            A file: ABC (`.abc`), MusicXML (`.musicxml`, `.xml`, `.mxl`), MIDI (`.mid`, `.midi`, `.kar`, `.rmi`), ChordPro
+            (`.cho`, `.chopro`, `.chordpro`, `.chord`, `.crd`, `.pro`), pages that iReal Pro exports (`.html`), JSON that
+            [`LeadSheet.save`] wrote, or a text (`.txt`) in one of these formats or with chords in sections. Or text:
+            ABC, ChordPro, an `irealb://` or `irealbook://` URL, or a chart such as `"[Verse] C | Am | F G [Chorus x2] F | G"`.
         part (`str` or `int`, *optional*):
-            The melody track of a MIDI file or part of a MusicXML score; see [`read_midi`] and [`read_musicxml`].
-        tune (`int` or `str`, *optional*): number or title of a tune of a file that has several; see [`read_ireal`].
+            The voice, part or track with the melody, by its name or its number from 1, in ABC, MusicXML and MIDI; by
+            default the one that is most likely the melody.
+        tune (`str` or `int`, *optional*):
+            The tune of a file with several, by its title or its number, in ABC and iReal Pro; by default the first one,
+            with a warning.
 
     Returns:
-        [`LeadSheet`]
+        [`LeadSheet`] with the repeats as they are written.
 
     Raises:
-        `FileNotFoundError`: if the file does not exist.
-        [`InputError`]: if the source can't be read; the message says where.
+        [`InputError`]: if the format is unknown, or the source can't be read; the message contains the line or the bar.
+        `FileNotFoundError`: if a file does not exist.
     """
+    options = {"part": part, "tune": tune}
+    if isinstance(source, str) and not source.strip():
+        raise InputError("`source` is an empty text; a lead sheet needs chords or a melody.", "source")
+    if isinstance(source, str) and (is_ireal(source) or not looks_like_path(source)):
+        return _read_text(source, "the text", options)
     if not isinstance(source, (str, os.PathLike)):
-        raise InputError(f"`source` has to be a file or text, but is {shorten(source)}.", "source")
-    if not _is_file_name(source):
-        return _read_text(str(source), "the text", tune)
-    name, suffix = os.fspath(source), Path(source).suffix.lower()
-    if is_midi_file(source):
-        return read_midi(source, part)
-    if is_musicxml_file(source):
-        return read_musicxml(source, part, tune)
-    text = read_text(source, "source")
-    if suffix == ".json":
-        return read_json(text, name)
-    return read_chordpro(text, name) if suffix in CHORDPRO_SUFFIXES else _read_text(text, name, tune)
+        raise InputError(f"`source` has to be a file or text, but is a {type(source).__name__}.", "source")
+    path = Path(source).expanduser()
+    suffix = path.suffix.lower()
+    if not path.is_file():
+        raise FileNotFoundError(f"`source`: the file {os.fspath(source)} does not exist.")
+    if suffix in _FILES:
+        return _call(_FILES[suffix], options, path)
+    if suffix not in _TEXTS and suffix not in _DETECTED:
+        raise InputError(f"`source`: {os.fspath(source)} {_advice(suffix)}", "source")
+    text = read_text(path, "source")
+    if suffix in _DETECTED and is_musicxml(text):
+        return _call(read_musicxml, options, path)
+    if suffix in _DETECTED:
+        return _read_text(text, os.fspath(source), options)
+    return _call(_TEXTS[suffix], options, text, os.fspath(source))
 
 
-def _read_text(text: str, name: str, tune: str | int | None) -> LeadSheet:
-    if is_ireal(text):
-        return read_ireal(text, name, tune)
-    return read_chordpro(text, name) if is_chordpro(text) else read_chart(text, name)
+def _read_text(text: str, name: str, options: dict[str, str | int | None]) -> LeadSheet:
+    if is_musicxml(text):
+        raise InputError(
+            f"`source`: {name} is MusicXML, which is read from files: save it as a file that ends in .musicxml.",
+            "source",
+        )
+    reader = next((reader for is_format, reader in _FORMATS if is_format(text)), read_chart)
+    return _call(reader, options, text, name)
 
 
-def _is_file_name(source: str | os.PathLike) -> bool:
-    return isinstance(source, os.PathLike) or (looks_like_path(source) and not is_ireal(source))
+def _call(reader: Callable[..., LeadSheet], options: dict[str, str | int | None], *arguments: object) -> LeadSheet:
+    """Calls a reader with the options that are given; one that its format doesn't have is an error."""
+    given = {name: value for name, value in options.items() if value is not None}
+    for name in given:
+        if name not in inspect.signature(reader).parameters:
+            formats = {"part": "ABC, MusicXML and MIDI", "tune": "ABC and iReal Pro"}[name]
+            raise InputError(f"`{name}` is for {formats}, not for this format.", name)
+    return reader(*arguments, **given)
+
+
+def _advice(suffix: str) -> str:
+    if suffix in _OTHERS:
+        return f"is a file of {_OTHERS[suffix]}: export it as MusicXML (or MIDI) and read that file."
+    readable = ", ".join((*_TEXTS, *_FILES, ".txt"))
+    return f"has an unknown format; lead sheets end in {readable}."
 
 
 def save_lead_sheet(sheet: LeadSheet, path: str | os.PathLike):
     """Writes a sheet; see [`LeadSheet.save`]."""
     check_suffix(path, "path")
-    suffix = Path(path).suffix.lower()
-    if suffix in (".mid", ".midi"):
-        data = to_midi(sheet)
-    elif suffix in MUSICXML_SUFFIXES:
-        text = to_musicxml(sheet)
-        data = compress_musicxml(text) if suffix == ".mxl" else text.encode("utf-8")
-    else:
-        data = (to_lab(sheet) if suffix == ".lab" else to_json(sheet)).encode("utf-8")
+    content = _WRITERS[Path(path).suffix.lower()](sheet)
     with replace_file(path) as temporary:
-        temporary.write_bytes(data)
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def check_suffix(path: str | os.PathLike, argument: str):
     """Raises an [`InputError`] unless a lead sheet can be written to a file of this name."""
-    if Path(path).suffix.lower() not in WRITABLE:
-        raise InputError(f"`{argument}` has to end in {', '.join(WRITABLE)}, but is {shorten(path)}.", argument)
+    if Path(path).suffix.lower() not in _WRITERS:
+        raise InputError(f"`{argument}` has to end in {', '.join(_WRITERS)}, but is {shorten(path)}.", argument)

@@ -15,6 +15,7 @@
 """Lead sheets as JSON."""
 
 import json
+import re
 from dataclasses import MISSING, fields
 from fractions import Fraction
 from typing import Any
@@ -53,6 +54,11 @@ def _encode(value: Any) -> Any:
             if name not in defaults or content != defaults[name]
         }
     return [_encode(item) for item in value] if isinstance(value, tuple) else value
+
+
+def is_json(text: str) -> bool:
+    """Whether a text is a JSON object; ChordPro also begins with a brace."""
+    return re.match(r"\s*\{\s*\"", text) is not None
 
 
 def read_json(text: str, name: str) -> LeadSheet:

@@ -45,18 +45,6 @@ def is_musicxml(text: str) -> bool:
     return _TEXT.match(text[:4096]) is not None
 
 
-def is_musicxml_file(path: str | os.PathLike) -> bool:
-    """Whether a file has a suffix of MusicXML or begins like an uncompressed MusicXML file."""
-    name = os.fspath(path)
-    if isinstance(name, str) and name.lower().endswith(MUSICXML_SUFFIXES):
-        return True
-    try:
-        with open(name, "rb") as file:
-            return is_musicxml(file.read(4096).decode("utf-8", "replace"))
-    except (OSError, ValueError):
-        return False
-
-
 def load_score(path: str | os.PathLike) -> Element:
     r"""
     Reads a MusicXML file.

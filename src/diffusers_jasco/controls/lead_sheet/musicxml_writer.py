@@ -85,15 +85,15 @@ def to_musicxml(sheet: LeadSheet) -> str:
     return _DOCTYPE + tostring(root, encoding="unicode") + "\n"
 
 
-def compress_musicxml(text: str) -> bytes:
-    """The content of an `.mxl` file with a score."""
+def to_mxl(sheet: LeadSheet) -> bytes:
+    """Converts a sheet to compressed MusicXML, the content of an `.mxl` file; see [`to_musicxml`]."""
     data = io.BytesIO()
     container = (
         '<?xml version="1.0" encoding="UTF-8"?>\n<container><rootfiles><rootfile full-path="score.musicxml"'
         ' media-type="application/vnd.recordare.musicxml+xml"/></rootfiles></container>\n'
     )
     with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in (("META-INF/container.xml", container), ("score.musicxml", text)):
+        for name, content in (("META-INF/container.xml", container), ("score.musicxml", to_musicxml(sheet))):
             archive.writestr(zipfile.ZipInfo(name), content.encode("utf-8"), zipfile.ZIP_DEFLATED)
     return data.getvalue()
 
