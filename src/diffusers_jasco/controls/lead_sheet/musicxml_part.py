@@ -93,6 +93,9 @@ def read_part(part: Element, drums: Mapping[str, str], problems: Counter[str]) -
         problems (`Counter`): receives descriptions of elements that are ignored.
     """
     reader = _PartReader(drums, problems)
+    first = next(part.iter("divisions"), None)
+    if first is not None:
+        reader.set_divisions(text_of(first))  # some files have notes before the divisions
     measures = [reader.read_measure(measure) for measure in part.iterfind("measure")]
     # Barlines may be written at the other side of the measure that they belong to.
     for index, (start, stop) in enumerate(reader.misplaced):
@@ -224,16 +227,18 @@ class _PartReader:
         """The length in the file's divisions, and the exact length if the file rounds it."""
         text = text_of(element, "duration")
         value = NOTE_VALUES.get(text_of(element, "type"))
+        is_tuplet = False
         if value is not None:
             value = dotted(value, len(element.findall("dot")))
             actual = number_of(text_of(element, "time-modification/actual-notes")) or 1
             normal = number_of(text_of(element, "time-modification/normal-notes")) or 1
             if 1 <= actual <= 1000 and 1 <= normal <= 1000:
                 value *= Fraction(int(normal), int(actual))
+                is_tuplet = actual != normal
         if not text:
             return (value or Fraction(0),) * 2
         length = max(self._quarters(text), Fraction(0))
-        if value is None or value == length or abs(value - length) * self.divisions >= 1:
+        if value is None or not is_tuplet or abs(value - length) * self.divisions >= 1:
             return length, length
         return length, value if (value * self.divisions).denominator > 1 else length
 
@@ -261,10 +266,7 @@ class _PartReader:
     # Attributes
 
     def _read_attributes(self, element: Element):
-        if divisions := number_of(text_of(element, "divisions")):
-            value = Fraction(divisions).limit_denominator(1000)
-            if 0 < value <= _MAX_DIVISIONS:
-                self.divisions = value
+        self.set_divisions(text_of(element, "divisions"))
         for transpose in element.iterfind("transpose"):
             semitones = (number_of(text_of(transpose, "chromatic")) or 0) + 12 * (
                 number_of(text_of(transpose, "octave-change")) or 0
@@ -278,6 +280,11 @@ class _PartReader:
             self.pending.append(element)
         else:
             self._read_signatures(element)
+
+    def set_divisions(self, text: str):
+        value = Fraction(number_of(text) or 0).limit_denominator(1000)
+        if 0 < value <= _MAX_DIVISIONS:
+            self.divisions = value
 
     def _read_style(self, style: Element):
         staff = int(number_of(style.get("number")) or 0)
@@ -324,7 +331,7 @@ class _PartReader:
             if any(not number for number in numerators) or denominator not in (1, 2, 4, 8, 16, 32, 64):
                 self.problems["time signatures that are not numbers"] += 1
                 return None
-            total += sum(Fraction(number or 0) for number in numerators) / int(denominator)
+            total += sum((Fraction(number or 0) for number in numerators), Fraction(0)) / int(denominator)
             smallest = max(smallest, int(denominator))
         numerator = total * smallest
         if numerator.denominator > 1 or not 1 <= numerator <= 64:

@@ -293,8 +293,11 @@ class _Assembly:
             measures = next(
                 (part.measures for part in self.parts if any(item.key for item in part.measures)), measures
             )
-        keys = list(accumulate((measure.key or "" for measure in measures), lambda last, new: new or last))
-        return keys + [keys[-1] if keys else ""] * (self.count - len(keys))
+        keys: list[str] = []
+        for index in range(self.count):
+            new = measures[index].key if index < len(measures) else None
+            keys.append(new or (keys[-1] if keys else ""))
+        return keys
 
     def _lengths(self, signatures: Sequence[TimeSignature]) -> list[Fraction]:
         lengths = []
@@ -484,7 +487,7 @@ def _is_tempo(tempo: Tempo, name: str, index: int) -> bool:
 
 
 def _rank_voices(measures: Sequence[Measure]) -> list[tuple[int, str]]:
-    """The voices with notes: first the melody, which is the highest one of the upper staff that has lyrics or many notes."""
+    """The voices with notes: first the melody, which is the highest one of the upper staff that has lyrics or often sounds."""
     notes: dict[tuple[int, str], list[WrittenNote]] = defaultdict(list)
     for measure in measures:
         for note in measure.notes:
@@ -494,14 +497,15 @@ def _rank_voices(measures: Sequence[Measure]) -> list[tuple[int, str]]:
         return []
     upper = min(staff for staff, _ in notes)
     lyrics = {voice: sum(bool(note.lyric) for note in items) for voice, items in notes.items()}
-    most_lyrics, most = max(lyrics.values()), max(len(notes[voice]) for voice in notes if voice[0] == upper)
+    sounding = {voice: sum(note.length for note in items) for voice, items in notes.items()}
+    most_lyrics, most = max(lyrics.values()), max(sounding[voice] for voice in notes if voice[0] == upper)
 
     def rank(voice: tuple[int, str]) -> tuple[bool, bool, bool, float]:
         items = notes[voice]
         return (
             most_lyrics > 0 and lyrics[voice] > 0.5 * most_lyrics,
             voice[0] == upper,
-            len(items) > 0.3 * most,
+            sounding[voice] > most / 3,
             fmean(note.pitch for note in items if note.pitch is not None),
         )
 

@@ -310,7 +310,7 @@ class _Writer:
 
     def _write_notes(self, measure: Element, bar: Bar, key: str):
         notes = _to_line(bar.notes)
-        cuts = [item.start for item in (*bar.chords, *bar.tempos)]
+        cuts = [chord.start for chord in bar.chords] + [tempo.start for tempo in bar.tempos]
         events = _fill(notes, bar.length, cuts)
         rows = to_note_values([(start, end) for _, start, end in events])
         words = bar.lyrics if bar.lyrics and not any(note.lyric for note in notes) else ""
