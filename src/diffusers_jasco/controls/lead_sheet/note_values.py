@@ -26,7 +26,8 @@ _NAMES = ("breve", "whole", "half", "quarter", "eighth", "16th", "32nd", "64th",
 _LONGEST = 8  # quarter notes of a breve
 _SHORTEST = Fraction(1, 256)
 _MAX_TUPLET = 63
-_GROUPS = tuple(Fraction(2) ** power for power in range(-4, 4))  # quarter notes that a tuplet lasts
+_LONGEST_TUPLET = 3  # as a power of two: 8 quarter notes
+_SHORTEST_TUPLET = -8
 
 
 class NoteValue(NamedTuple):
@@ -106,7 +107,11 @@ def _find_tuplets(points: Sequence[Fraction]) -> list[tuple[Fraction, Fraction, 
             # Notes that sound across an edge have to be split there.
             return len(edges - set(points)), size
 
-        size = min(_GROUPS, key=cost)
+        # A shorter tuplet would have edges between the multiples of the position's own unit.
+        smallest = -((point.denominator // _odd(point.denominator)).bit_length() - 1)
+        if smallest < _SHORTEST_TUPLET:
+            continue
+        size = min((Fraction(2) ** power for power in range(smallest, _LONGEST_TUPLET + 1)), key=cost)
         first = point // size * size
         last = first + size
         if groups and first < groups[-1][1]:
