@@ -14,9 +14,9 @@
 
 
 """
-Generates four 10-second clips with `pipelines/jasco-nano`, offline: from text only, with chords, with chords and
-drums, and with chords, drums and melody. Writes a WAV file and a figure of each clip to `outputs/`; the figure
-compares the requested controls with those detected in the music.
+Generates five 10-second clips with `pipelines/jasco-nano`, offline: from text only, from the same text with a suggested
+lead sheet, with chords, with chords and drums, and with chords, drums and melody. Writes a WAV file and a figure of each
+clip to `outputs/`; the figure compares the requested controls with those detected in the music.
 """
 
 import os
@@ -32,6 +32,7 @@ from diffusers_jasco.controls.chords import chords_from_bars
 from diffusers_jasco.controls.drum_machine import GROOVES
 from diffusers_jasco.evaluation.plotting import plot_music
 from diffusers_jasco.evaluation.transcription import read_requested_controls, transcribe
+from diffusers_jasco.generation.suggestions import plan_suggestion
 
 
 ROOT = Path(__file__).parents[1]
@@ -53,9 +54,12 @@ def make_melody(text: str, bpm: float) -> Notes:
 
 MELODY = "E4 1, G4 1, A4 1.5, G4 .5, E4 1, D4 1, C4 2, F4 1, A4 1, C5 1.5, A4 .5, B4 1, A4 1, G4 2, C5 2, B4 1, A4 1"
 
+SUGGESTED = "suggested"  # instead of chords: all controls are those of a lead sheet that fits the prompt
+
 # Name, prompt, chords, tempo of the drums in BPM, melody
 CLIPS = [
     ("1-text", "fast techno, synth lead, drums", None, None, None),
+    ("1-text-suggestion", "fast techno, synth lead, drums", SUGGESTED, None, None),
     ("2-chords", "calm ballad with piano and flute, no drums", ("C | Am | F | G", 96), None, None),
     (
         "3-chords-drums",
@@ -81,10 +85,13 @@ def main(output: Path = OUTPUT):
     print(f"Loaded the pipeline in {time.perf_counter() - started:.1f} s\n")
     rate = pipe.sampling_rate
     for name, prompt, chords, bpm, melody in CLIPS:
-        chords = chords and chords_from_bars(*chords)
-        drums = bpm and (replace(GROOVES["rock backbeat"], bpm=bpm).render(DURATION, rate), rate)
-        melody = melody and make_melody(*melody)
-        controls = dict(zip(CONTROLS, (chords, drums, melody)))
+        if chords == SUGGESTED:
+            controls = plan_suggestion(prompt, seed=0, given={}).controls(DURATION)
+        else:
+            chords = chords and chords_from_bars(*chords)
+            drums = bpm and (replace(GROOVES["rock backbeat"], bpm=bpm).render(DURATION, rate), rate)
+            melody = melody and make_melody(*melody)
+            controls = dict(zip(CONTROLS, (chords, drums, melody)))
         started = time.perf_counter()
         audio = pipe(prompt, **controls, duration=DURATION, generator=torch.Generator().manual_seed(0)).audios[0]
         seconds = time.perf_counter() - started
@@ -100,7 +107,7 @@ def main(output: Path = OUTPUT):
 
 
 SNIPPET = """
-To generate the second clip in Python:
+To generate 2-chords in Python:
 
     import torch
     from diffusers_jasco import JascoPipeline, export_audio

@@ -21,7 +21,7 @@ Generates a clip for every line of a manifest.
 A line is a JSON object with any of `prompt`, `chords`, `drums`, `groove`, `melody`, `beats`, `separate_drums`,
 `normalize_drums`, `start`, `duration`, `bpm`, `beats_per_bar`, `loop`, `window_overlap`, `audio`, `regions`,
 `audio_start_seconds`, `strength`, `source_prompt`, `source_chords`, `source_drums`, `source_melody`, `control_scales`,
-`control_regions`, `best_of`, `seed`, `name`, `num_inference_steps`, `guidance_scale`, `text_guidance_scale` and
+`control_regions`, `best_of`, `suggest`, `seed`, `name`, `num_inference_steps`, `guidance_scale`, `text_guidance_scale` and
 `guidance_rescale`:
 
     {"name": "verse", "prompt": "80s pop", "chords": "C:0 Am:2.5 F:5 G:7.5", "drums": "beat.wav", "seed": 7}

@@ -100,6 +100,7 @@ def test_unknown_words_give_a_default_style_with_a_warning(warnings):
     [
         ("pop in E flat minor", "Eb minor"),
         ("blues in Am", "A minor"),
+        ("12-bar blues in E", "E major"),
         ("metal in F#m", "F# minor"),
         ("Bb major disco", "Bb major"),
         ("disco, key of d flat major", "Db major"),

@@ -24,11 +24,15 @@ import soundfile
 DEMO = Path(__file__).parents[2] / "examples/demo.py"
 
 
-def test_the_demo_writes_four_clips_with_figures(tmp_path, capsys):
+def test_the_demo_writes_five_clips_with_figures(tmp_path, capsys):
     pytest.importorskip("matplotlib")
     runpy.run_path(str(DEMO))["main"](tmp_path)
     sounds = sorted(tmp_path.glob("*.wav"))
-    assert [sound.stem for sound in sounds] == ["1-text", "2-chords", "3-chords-drums", "4-everything"]
+    names = ["1-text", "1-text-suggestion", "2-chords", "3-chords-drums", "4-everything"]
+    assert [sound.stem for sound in sounds] == names
     assert all(soundfile.info(sound).duration == 10.0 for sound in sounds)
     assert all(sound.with_suffix(".png").stat().st_size > 10_000 for sound in sounds)
-    assert '"rock, overdriven guitar and organ, drums" with chords, drums, melody' in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert '"rock, overdriven guitar and organ, drums" with chords, drums, melody' in output
+    assert '"fast techno, synth lead, drums" (' in output
+    assert '"fast techno, synth lead, drums" with chords, drums, melody (' in output

@@ -255,7 +255,8 @@ def read_words(prompt: str) -> Description:
 
     # 3. Conclusions
     mood = found.pop("mood", None)
-    found.setdefault("mode", mood)
+    # A key without a mode is major.
+    found.setdefault("mode", mood or ("major" if "tonic" in found else None))
     style = _choose_style(weights, names, text, found)
     if style.name != "waltz" and "waltz" in weights and weights["waltz"] >= _NAME:
         found["time_signature"] = found.get("time_signature") or "3/4"
