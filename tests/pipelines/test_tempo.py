@@ -571,3 +571,13 @@ def test_edits_have_the_beats_of_the_recording(pipe, monkeypatch):
     monkeypatch.setattr("diffusers_jasco.pipelines.pipeline_jasco_audio2audio.extract_beats", lambda *audio: found)
     assert run(vary, **options).tempos == [(120, 4)]
     assert run(vary, **options, bpm=96).tempos[0].bpm == 96
+
+
+def test_the_beats_of_a_loop_fill_its_frames(pipe):
+    duration = 64 * 60 / 97  # 316.7 frames
+    conditioning = pipe.encode_conditioning("pop", bpm=97, duration=duration, loop=True)
+    num_frames = conditioning.num_frames
+    assert conditioning.frame_rate == num_frames / duration != pipe.frame_rate
+    bars = 16 * torch.arange(num_frames) / num_frames
+    sines = (2 * math.pi * bars).sin()
+    torch.testing.assert_close(conditioning.controls["beats"][0, :, 2], sines, atol=1e-4, rtol=0)
