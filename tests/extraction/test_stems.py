@@ -15,9 +15,10 @@
 import math
 
 import pytest
+import soundfile
 import torch
 
-from diffusers_jasco.extraction import change_stem_levels, separate_drums
+from diffusers_jasco.extraction import change_stem_levels, separate_drums, separate_stems
 from diffusers_jasco.inputs import InputError
 
 
@@ -41,6 +42,19 @@ def test_both_parts_add_up_to_the_mix():
     quiet, loud = change_stem_levels(audio, RATE, -6.0), change_stem_levels(audio, RATE, 0.0, 6.0)
     torch.testing.assert_close(quiet, audio + (10**-0.3 - 1) * drums)
     torch.testing.assert_close(loud - audio, (10**0.3 - 1) * (audio - drums))
+
+
+def test_stems_sum_to_the_mix(tmp_path):
+    audio = torch.cat([mix(), mix().flip(-1)])[:, : 2 * RATE + 7]
+    stems = separate_stems(audio, 44100)
+    assert stems.drums.shape == stems.rest.shape == audio.shape and stems.sampling_rate == 44100
+    assert (stems.drums + stems.rest - audio).abs().max() <= 2**-23
+    assert stems.drums.square().mean() > 0.1 * stems.rest.square().mean() > 0
+    # A file has 16 or 24 bits per sample: there is no difference at all.
+    soundfile.write(tmp_path / "mix.wav", audio[:, :RATE].T.clip(-1, 1).numpy(), RATE, subtype="PCM_24")
+    waveform = torch.from_numpy(soundfile.read(tmp_path / "mix.wav", dtype="float32")[0].T)
+    drums, rest, rate = separate_stems(tmp_path / "mix.wav")
+    assert torch.equal(drums + rest, waveform) and rate == RATE
 
 
 def test_stereo_and_other_rates():

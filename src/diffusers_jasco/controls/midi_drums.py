@@ -47,6 +47,7 @@ DRUM_VOICES = {key: voice for voice, keys in _VOICES.items() for key in keys}
 _KIT = range(35, 60)  # kick to ride
 _BEAT = frozenset((35, 36, 37, 38, 39, 40, 42, 44, 46))
 _SHARE_OF_KIT = 0.8
+_SHARE_OF_CHORDS = 0.5  # of the onsets, in a track of chords
 _MIN_APART = 0.002  # seconds; closer hits of the same sound are merged
 
 
@@ -151,4 +152,8 @@ def _require_drum_tracks(midi: Midi) -> list[MidiTrack]:
 
 def _is_drum_like(track: MidiTrack) -> bool:
     in_kit = np.isin(track.pitches, list(_KIT)).mean() >= _SHARE_OF_KIT
-    return bool(in_kit and np.isin(track.pitches, list(_BEAT)).mean() >= 0.3)
+    if not in_kit or np.isin(track.pitches, list(_BEAT)).mean() < 0.3:
+        return False
+    # Low block chords use the same keys, but more than two at once.
+    simultaneous = np.unique(track.starts.round(2), return_counts=True)[1]
+    return bool((simultaneous >= 3).mean() <= _SHARE_OF_CHORDS)

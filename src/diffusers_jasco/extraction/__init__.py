@@ -19,17 +19,21 @@ from .beats import Beats, extract_beats
 from .chords import extract_chords
 from .drums import separate_drums
 from .key import extract_key
+from .lead_sheet import extract_lead_sheet
 from .melody import extract_melody, extract_salience
-from .stems import change_stem_levels
+from .stems import Stems, change_stem_levels, separate_stems
 
 
 __all__ = [
     "Beats",
+    "Stems",
     "change_stem_levels",
     "extract_beats",
     "extract_chords",
     "extract_key",
+    "extract_lead_sheet",
     "extract_melody",
     "extract_salience",
     "separate_drums",
+    "separate_stems",
 ]

@@ -12,9 +12,9 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Levels of the drums and of the rest in a mix."""
+"""The drums and the rest of a mix."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -25,6 +25,44 @@ from .drums import separate_drums
 
 
 MAX_GAIN = 60.0  # dB
+_GRID = 2**23  # drums are multiples of 1 / _GRID: 24 bits
+
+
+class Stems(NamedTuple):
+    r"""
+    The drums and the rest of a mix.
+
+    Attributes:
+        drums, rest (`torch.Tensor` of shape `(channels, samples)`): waveforms, which may exceed ±1.
+        sampling_rate (`int`): sampling rate in Hz.
+    """
+
+    drums: torch.Tensor
+    rest: torch.Tensor
+    sampling_rate: int
+
+
+def separate_stems(audio: Any, sampling_rate: int | None = None) -> Stems:
+    r"""
+    Splits a mix into the drums ([`separate_drums`], each channel by itself) and everything else. `drums + rest` is the
+    mix: exactly if its samples within ±1 have 16 or 24 bits, as in most files, otherwise up to the rounding of float32
+    (1.2e-7).
+
+    Args:
+        audio (`str`, `os.PathLike`, `torch.Tensor` or `np.ndarray`):
+            A file, or a waveform `(channels, samples)` or `(samples,)`.
+        sampling_rate (`int`, *optional*): sampling rate of a waveform in Hz.
+
+    Returns:
+        [`Stems`]: both parts, with the sampling rate, the channels and the length of `audio`.
+
+    Raises:
+        [`InputError`]: for input that is not audio.
+        `FileNotFoundError`: if a file does not exist.
+    """
+    waveform, rate = load_audio(audio if sampling_rate is None else (audio, sampling_rate))
+    drums = (_drums(waveform, rate) * _GRID).round() / _GRID
+    return Stems(drums, waveform - drums, rate)
 
 
 def change_stem_levels(
@@ -54,8 +92,12 @@ def change_stem_levels(
     waveform, rate = load_audio(audio if sampling_rate is None else (audio, sampling_rate))
     if gains[0] == gains[1]:
         return gains[0] * waveform
-    # The drums of each channel, so that the stereo image stays.
+    drums = _drums(waveform, rate)
+    return gains[1] * waveform + (gains[0] - gains[1]) * drums
+
+
+def _drums(waveform: torch.Tensor, rate: int) -> torch.Tensor:
+    """The drums of each channel, so that the stereo image stays."""
     separated = [separate_drums(channel[None], rate) for channel in waveform]
     drums = torch.cat([resample(stem, own_rate, rate) for stem, own_rate in separated])
-    drums = torch.nn.functional.pad(drums, (0, waveform.shape[-1]))[:, : waveform.shape[-1]]
-    return gains[1] * waveform + (gains[0] - gains[1]) * drums
+    return torch.nn.functional.pad(drums, (0, waveform.shape[-1]))[:, : waveform.shape[-1]]

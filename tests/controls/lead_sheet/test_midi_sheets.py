@@ -148,6 +148,9 @@ def test_an_unknown_part(path):
 def test_files_without_some_parts(path):
     sheet = read_midi(write(path, track(blocks(), "Piano")))
     assert sheet.chords == (("C", 0), ("F", 2)) and not sheet.melody and not sheet.hits
+    low = in_beats([(p, 2 * i, 2 * i + 2) for i, notes in enumerate([(38, 42, 45), (43, 47, 50)]) for p in notes])
+    sheet = read_midi(write(path, track(low)))
+    assert sheet.chords == (("D", 0), ("G", 2)) and not sheet.melody and not sheet.hits
     sheet = read_midi(write(path, track(in_beats(TUNE))))
     assert sheet.melody and not sheet.chords
     sheet = read_midi(write(path, track(b"\0\x99\x24\x64\x60\x89\x24\0")))
