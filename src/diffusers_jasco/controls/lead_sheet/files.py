@@ -72,8 +72,8 @@ def read_lead_sheet(
             [`LeadSheet.save`] wrote, or a text (`.txt`) in one of these formats or with chords in sections. Or text:
             ABC, ChordPro, an `irealb://` or `irealbook://` URL, or a chart such as `"[Verse] C | Am | F G [Chorus x2] F | G"`.
         part (`str` or `int`, *optional*):
-            The voice, part or track with the melody, by its name or its number from 1, in ABC, MusicXML and MIDI; by
-            default the one that is most likely the melody.
+            The voice, part or track with the melody, in ABC, MusicXML and MIDI, by its name or its number (from 1; tracks
+            of MIDI files from 0, also `"song.mid#2"`); by default the one that is most likely the melody.
         tune (`str` or `int`, *optional*):
             The tune of a file with several, by its title or its number, in ABC and iReal Pro; by default the first one,
             with a warning.
@@ -88,10 +88,12 @@ def read_lead_sheet(
     options = {"part": part, "tune": tune}
     if isinstance(source, str) and not source.strip():
         raise InputError("`source` is an empty text; a lead sheet needs chords or a melody.", "source")
-    if isinstance(source, str) and (is_ireal(source) or not looks_like_path(source)):
+    if isinstance(source, str) and (is_ireal(source) or not (looks_like_path(source) or is_midi_file(source))):
         return _read_text(source, "the text", options)
     if not isinstance(source, (str, os.PathLike)):
         raise InputError(f"`source` has to be a file or text, but is a {type(source).__name__}.", "source")
+    if is_midi_file(source):
+        return _call(read_midi, options, os.path.expanduser(source))
     path = Path(source).expanduser()
     suffix = path.suffix.lower()
     if not path.is_file():
