@@ -21,7 +21,7 @@ from pathlib import Path
 
 from ...utils.errors import InputError, shorten
 from ...utils.files import looks_like_path, read_text, replace_file
-from ..midi import MIDI_SUFFIXES
+from ..midi import MIDI_SUFFIXES, is_midi_file
 from .abc_reader import read_abc
 from .abc_text import is_abc
 from .abc_writer import to_abc
