@@ -161,6 +161,7 @@ class Layout:
                 placeholder="C | Am | F G | %     or     ii7 V7 Imaj7     or     C:0 Am:2.5",
                 elem_id="words",
             )
+            self.placed = gr.State(("", ""))  # the text that was placed on the timeline last, and its key
             with gr.Row(elem_classes="bar"):
                 self.repeat = gr.Checkbox(True, label="Repeat until the end", min_width=180)
                 self.place_chords = gr.Button("Add to the timeline", size="sm", elem_id="place")

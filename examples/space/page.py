@@ -175,28 +175,30 @@ class Page(Layout):
         def place(text: str, key: str, *timing: Any) -> dict:
             value = chords_from_text(text, key, *timing)
             # The palette below the timeline follows the key of Roman numerals.
-            return {self.chords: gr.update(value=value, **({"musical_key": key} if are_numerals(text) else {}))}
+            chords = gr.update(value=value, **({"musical_key": key} if are_numerals(text) else {}))
+            return {self.chords: chords, self.placed: (text, key)}
 
         def choose(name: str, key: str, *timing: Any) -> dict:
             progression = PROGRESSIONS[name]
             key = f"{key.split()[0]} {progression.mode}"
             return {self.chord_text: progression.numerals, self.key: key, **place(progression.numerals, key, *timing)}
 
-        def transpose(text: str, *values: Any) -> dict:
-            return place(text, *values) if are_numerals(text) else {}
+        def transpose(placed: tuple[str, str], text: str, key: str, *timing: Any) -> dict:
+            # A progression also sets the key. Placing its chords again would undo what was edited meanwhile.
+            return place(text, key, *timing) if are_numerals(text) and tuple(placed) != (text, key) else {}
 
         timing = [self.beats_per_bar, self.duration, self.tempo, self.repeat]
-        for event, function, source in (
-            (self.place_chords.click, place, self.chord_text),
-            (self.chord_text.submit, place, self.chord_text),
-            (self.progression.change, choose, self.progression),
-            (self.key.change, transpose, self.chord_text),
+        for event, function, sources in (
+            (self.place_chords.click, place, [self.chord_text]),
+            (self.chord_text.submit, place, [self.chord_text]),
+            (self.progression.change, choose, [self.progression]),
+            (self.key.change, transpose, [self.placed, self.chord_text]),
         ):
             self._on(
                 event,
                 function,
-                [source, self.key, *timing],
-                [self.chord_text, self.key, self.chords],
+                [*sources, self.key, *timing],
+                [self.chord_text, self.key, self.chords, self.placed],
                 "chords",
                 trigger_mode="always_last",
                 queue=False,

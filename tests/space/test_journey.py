@@ -278,6 +278,8 @@ def test_no_choice_is_lost_on_a_slow_connection(open_window):
 
 def test_leaving_a_list_without_a_choice_changes_nothing(open_window):
     window = open_window()
+    # The key that a progression sets is answered after the chord is edited.
+    window.slow_down()
 
     def leave(name: str):
         window.page.get_by_label(name, exact=True).focus()
