@@ -43,6 +43,9 @@ def read_label(text: str, notation: str = "") -> str | None:
     text = text.strip()
     if match := _PARENTHESES.fullmatch(text):
         text = match[1].strip()
+    elif text.count("(") != text.count(")"):
+        # One of the parentheses around several chords.
+        text = text.removeprefix("(") if text.startswith("(") else text.removesuffix(")")
     text = text.rstrip("*!,;?†‡")
     if not text:
         return None

@@ -53,6 +53,8 @@ _FEELS = {
     "even 8ths": False,
 }
 _COUNT = re.compile(r"\(?(?:[x×]\s?\d{1,3}|\d{1,3}\s?[x×])\)?", re.IGNORECASE)
+# Signs of bar notation, between bar lines.
+_NOTATION = re.compile(r"[:.%/]+|x\d+|\d+x|\(?[x×]\d+\)?|d\.[cs]\.|al|fine|coda|segno|[.:]?\d[.,]?", re.IGNORECASE)
 _OPENING = re.compile(r"[|:]|\[\d|\.|%|\(|n\.?c", re.IGNORECASE)
 
 
@@ -103,6 +105,9 @@ class _Reader:
         self.capo = 0
         self.pending_lyrics = ""
         self.without_bar_lines: list[str] = []
+        # Words and lyrics are part of songs; in charts of bars they are errors.
+        self.has_lyrics = any(self._is_clearly_lyrics(line) for line in self.lines)
+        self.skipped: list[str] = []
 
     def read(self) -> LeadSheet:
         parts = self._split()
@@ -123,6 +128,9 @@ class _Reader:
             )
         if self.bars.notation == "german":
             logger.warning(f"{self.name} uses the note name H, so B is read as B flat.")
+        if self.skipped:
+            names = list_names(sorted({repr(word) for word in self.skipped}), 5)
+            logger.warning(f"{self.name}: words in lines of chords that are not chords were skipped: {names}.")
         if self.without_bar_lines:
             logger.warning(
                 f"{self.name} has chords without bar lines, such as {shorten(self.without_bar_lines[0])}: each one lasts a bar"
@@ -188,8 +196,13 @@ class _Reader:
     def _plain_heading(self, line: str) -> tuple[str, str]:
         """The heading of a line without brackets, such as `Verse 1: C | G`, and the rest of the line."""
         before, colon, after = line.partition(":")
-        if "|" in before or "[" in before:
+        if "[" in before:
             return "", line
+        if "|" in before:
+            # Intro | C | G |
+            name = line.partition("|")[0].rstrip(": ")
+            is_heading = parse_heading(name) is not None and read_label(name) is None
+            return (name, line[len(name) :].lstrip(": ")) if is_heading else ("", line)
         if colon and not after.startswith("|") and parse_heading(before):
             return before, after
         if not colon and parse_heading(line) and not all(self._labels(line)):
@@ -210,9 +223,10 @@ class _Reader:
         """Sets a field of the sheet, or changes it in the next bar."""
 
         def fail(right: str):
-            raise input_error(
-                self.name, line, column, f"{field.capitalize()} has to be {right}, but is {shorten(value)}."
-            )
+            problem = f"{field.capitalize()} has to be {right}, but is {shorten(value)}."
+            if not self.has_lyrics:
+                raise input_error(self.name, line, column, problem)
+            logger.warning(f"{self.name}, line {line}: {problem} It was skipped.")
 
         bars = self.bars
         if field == "tempo":
@@ -246,13 +260,15 @@ class _Reader:
             feel = _FEELS.get(value.lower())
             if feel is None:
                 fail("'swing' or 'straight'")
-            self.fields["swing"] = feel
+            else:
+                self.fields["swing"] = feel
         elif field == "groove":
             self.fields["groove"] = self._groove(value, line, column)
         elif field == "ending":
             if value.lower() not in ENDINGS:
                 fail(", ".join(map(repr, ENDINGS)))
-            self.fields["ending"] = value.lower()
+            else:
+                self.fields["ending"] = value.lower()
         else:
             self.fields[field] = value
 
@@ -298,7 +314,7 @@ class _Reader:
                 repeats = split_count("x " + item).repeats
             elif item:
                 words.append(item)
-        if words:
+        if words and not self.has_lyrics:
             settings["prompt"] = ", ".join(words)
         self.sections.start(heading.name, repeats, **settings)
         for key, value in changes:
@@ -311,7 +327,13 @@ class _Reader:
             return
         if _COUNT.fullmatch(text.strip()):
             self._repeat_section(text)
-        elif "|" in text or (has_bar_lines and self._is_row(text)):
+            return
+        if self.has_lyrics:
+            if not self._is_row(text):
+                self._add_lyrics(text)
+                return
+            text = self._only_chords(text)
+        if "|" in text or (has_bar_lines and self._is_row(text)):
             for measure in parse_row(text, self.name, line, column):
                 self._check_empty(text, measure.line, column)
                 self.bars.add_measure(measure)
@@ -329,6 +351,29 @@ class _Reader:
                 " chord, or 'N.C.' for no chord.",
             )  # fmt: skip
 
+    def _only_chords(self, text: str) -> str:
+        """Replaces words that are not chords by spaces, and fills empty bars."""
+
+        def clean(match: re.Match) -> str:
+            word = match[0]
+            plain = word.strip(",;:()*")
+            if read_label(plain, self.bars.notation):
+                return plain
+            is_at_bar_line = re.search(r"[|\[]\s?$", text[: match.start()]) or re.match(r"\s*\|", text[match.end() :])
+            if _NOTATION.fullmatch(word) and (is_at_bar_line or not word.strip(":").isdigit()):
+                return word if is_at_bar_line or word != ":" else " "
+            parts = [part for part in re.split(r"[-–>^,~]+", word) if part]
+            if len(parts) > 1 and all(read_label(part, self.bars.notation) for part in parts):
+                return " ".join(parts)
+            self.skipped.append(word)
+            return " " * len(word)
+
+        text = re.sub(r"[^\s|]+", clean, text)
+        if self.bars.chord is None:
+            text = re.sub(r"(?<!\S)[.%/]+(?!\S)", " ", text)
+            return re.sub(r"\|[\s|]*\|", "|", text)
+        return re.sub(r"\|(\s+)(?=\|)", r"| .\1", text)
+
     def _labels(self, text: str) -> list[str | None]:
         return [read_label(word, self.bars.notation) for word in _words(text)]
 
@@ -337,12 +382,19 @@ class _Reader:
         labels = self._labels(text)
         chords = [label for label in labels if label]
         if not labels:
-            return bool(_OPENING.match(text.strip()))
-        return (
-            len(chords) == len(labels)
-            or (2 * len(chords) > len(labels) and len(chords) >= 3)
-            or (not self.bars.bars and not self.pending_lyrics and bool(chords) and len(labels) <= 3)
-        )
+            return bool(_OPENING.match(text.strip())) and not self.has_lyrics
+        if len(chords) == len(labels) or (2 * len(chords) > len(labels) and len(chords) >= 3):
+            return True
+        if self.has_lyrics:
+            return "|" in text and 2 * len(chords) >= len(labels)
+        return bool(chords) and len(labels) <= 3
+
+    def _is_clearly_lyrics(self, line: str) -> bool:
+        """Whether a line has at least three words, most of which are not chords, outside of headings and headers."""
+        if "|" in line or _COMMENT.match(line) or _TAB_LINE.match(line) or _HEADER.fullmatch(line):
+            return False
+        labels = self._labels(_BRACKETS.sub(" ", line))
+        return len(labels) >= 3 and 2 * sum(label is not None for label in labels) < len(labels)
 
     def _take_chords(self, text: str, line: int, column: int):
         """A line without bar lines: one bar per chord."""

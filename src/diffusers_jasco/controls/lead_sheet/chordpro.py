@@ -427,8 +427,9 @@ class _Reader:
     def _to_chords(self, content: str) -> list[str] | None:
         """The chords in a pair of brackets; `None` if they contain other text."""
         content = content.strip(" |:")
-        if (label := self.bars.read(content)) is not None:
-            return [label]
+        for text in (content, re.sub(r"\([^()]*\)$", "", content)):  # an alternative in parentheses
+            if (label := self.bars.read(text)) is not None:
+                return [label]
         words = [word for word in _SEPARATOR.split(re.sub(r"[|:]", " ", content)) if re.search(r"\w", word)]
         labels = [self.bars.read(word) for word in words]
         return [label for label in labels if label] if labels and all(labels) else None

@@ -16,6 +16,8 @@
 
 from ..chord_syntax import NO_CHORD
 from ..chord_tables import to_harte_segments
+from ..chord_timeline import Chords
+from .playback import Clock, duration_of
 from .sheet import LeadSheet
 
 
@@ -30,9 +32,13 @@ def to_lab(sheet: LeadSheet) -> str:
     Returns:
         `str`: the content of a `.lab` file. The time before the first chord, and a sheet without chords, are `N`.
     """
-    controls = sheet.to_controls()
-    chords = controls.get("chords") or []
+    played = sheet.expand()
+    clock = Clock(played)
+    chords: Chords = []
+    for label, start in played.chords:
+        if not chords or chords[-1][0] != label:
+            chords.append((label, clock(start)))
     if not chords or chords[0][1] > 0:
-        chords = [(NO_CHORD, 0.0), *chords]
-    segments = to_harte_segments(chords, controls["duration"])
+        chords.insert(0, (NO_CHORD, 0.0))
+    segments = to_harte_segments(chords, duration_of(played))
     return "".join(f"{start!r}\t{end!r}\t{label}\n" for start, end, label in segments)
