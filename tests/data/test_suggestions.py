@@ -18,8 +18,10 @@ import json
 from fractions import Fraction
 
 import pytest
+import torch
 
-from diffusers_jasco import JascoPipeline
+from diffusers_jasco import JascoPipeline, load_audio
+from diffusers_jasco.audio.metadata import read_metadata
 from diffusers_jasco.commands.control_arguments import Controls
 from diffusers_jasco.commands.generate import build_parser, main
 from diffusers_jasco.controls import CONTROLS
@@ -185,6 +187,7 @@ def test_the_melody_suits_its_instrument():
     assert lowest("pop with piccolo") > lowest("pop with flute") > lowest("pop with cello melody") + 12
     assert read_words("ballad with piano and flute").lead == "flute"
     assert read_words("piano melody and strings").lead == "piano"
+    assert read_words("jazz without saxophone").lead is None
     long, short = (
         sum(len(suggest_lead_sheet(f"pop with {words}", 8, seed).melody) for seed in range(5))
         for words in ("long notes", "short notes")
@@ -301,6 +304,19 @@ def test_the_command_line_suggests_all_controls(capsys):
     assert alone["chords"] and alone["drums"] is None and alone["melody"] is None
 
 
+def test_files_with_a_suggestion_are_regenerated_and_edited(tmp_path, capsys):
+    paths = [str(tmp_path / f"{name}.wav") for name in "abc"]
+    quick = ["--steps", "1", "--device", "cpu", "--output"]
+    assert main(["fast techno", "--suggest", "--duration", "2", "--seed", "3", *quick, paths[0]]) == 0
+    assert read_metadata(paths[0])["suggest"] is True
+    assert main(["--from", paths[0], *quick, paths[1]]) == 0
+    first, second = (load_audio(path)[0] for path in paths[:2])
+    assert torch.equal(first, second) and first.shape[-1] == 2 * 24000
+    capsys.readouterr()
+    assert main(["--from", paths[0], "--edit", paths[0], "--regions", "0.5-1", *quick, paths[2]]) == 0
+    assert "Suggested chords, drums, melody: techno" in capsys.readouterr().err
+
+
 def test_the_duration_is_whole_bars_within_the_window_unless_it_is_given():
     controls = Controls(build_parser().parse_args(["pop at 100 bpm", "--suggest"]))
     assert controls.fit_duration(10.0) == pytest.approx(4 * 2.4) and controls.fit_duration(1.0) == 1.0
@@ -336,6 +352,7 @@ def test_rests_in_given_chords_are_rests_in_the_melody():
     [
         (["--beats", "0 0.5 1"], "--suggest can't be used with --beats"),
         (["--bpm", "none"], "--suggest requires a tempo"),
+        (["--lead_sheet", "song.abc"], "Give either --lead_sheet or --suggest, not both"),
         (["--beats_per_bar", "5"], "--beats_per_bar has to be 4, 3 or 2"),
         (["--chords", "C:0 Am:2.5"], "--suggest requires --bpm, the tempo of the given chords"),
         (["--key", "H"], "--key has to be a note and a mode"),

@@ -230,6 +230,8 @@ def read_words(prompt: str) -> Description:
     for match in _pattern().finditer(text):
         phrase, before = match[1], text[: match.start()]
         is_negated = _NEGATION.search(before) is not None
+        if is_negated and not any(isinstance(told.value, bool) for told in _vocabulary()[phrase]):
+            continue
         for attribute, value, weight in _vocabulary()[phrase]:
             if is_negated and isinstance(value, bool):
                 found[attribute] = not value
