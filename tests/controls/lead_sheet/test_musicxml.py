@@ -157,7 +157,71 @@ def test_slashes_cues_and_grace_notes_are_not_melody():
     assert read(slash + cue + grace + note("C5", 4)).melody == ((72, 2, 4),)
 
 
+def test_measure_repeats_and_rhythmic_slashes():
+    percent = '<attributes><measure-style><measure-repeat type="{}">1</measure-repeat></measure-style></attributes>'
+    slash = '<attributes><measure-style><slash type="{}"/></measure-style></attributes>'
+    rest = '<note><rest measure="yes"/><duration>8</duration></note>'
+    sheet = read(
+        harmony("C") + note("C5", 4) + harmony("F") + note("D5", 4),
+        percent.format("start") + rest,
+        percent.format("stop") + slash.format("start") + harmony("G") + note("B4", 8),
+        slash.format("stop") + note("E5", 8),
+    )
+    assert sheet.chords == (("C", 0), ("F", 2), ("C", 4), ("F", 6), ("G", 8))
+    assert [pitch for pitch, _, _ in sheet.melody] == [72, 74, 72, 74, 76]
+
+
+def test_drum_part():
+    names = (
+        '<score-part id="P1"><part-name>Drumset</part-name><score-instrument id="I1"><instrument-name>Drum 38'
+        '</instrument-name></score-instrument><score-instrument id="I2"><instrument-name>Closed Hi-Hat</instrument-name>'
+        '</score-instrument><midi-instrument id="I1"><midi-unpitched>39</midi-unpitched></midi-instrument></score-part>'
+    )
+    hit = (
+        "<note><unpitched><display-step>C</display-step><display-octave>5</display-octave></unpitched>"
+        '<duration>4</duration><instrument id="{}"/></note>'
+    )
+    sheet = read(hit.format("I1") + hit.format("I2"), part_list=names)
+    assert sheet.hits == (("snare", 0, 1.0), ("hat", 2, 1.0))
+    assert sheet.melody == ()
+
+
+def two_parts():
+    names = '<score-part id="P1"><part-name>Piano</part-name></score-part>'
+    names += '<score-part id="P2"><part-name>Voice</part-name></score-part>'
+    lyric = "<lyric><text>la</text></lyric>"
+    text = score(harmony("C") + note("C6", 8), part_list=names)
+    second = f'<part id="P2"><measure><attributes><divisions>1</divisions></attributes>{note("C4", 4, lyric)}</measure></part>'
+    return text.replace("</score-partwise>", second + "</score-partwise>")
+
+
+def test_choice_of_a_part():
+    sheet = parse_musicxml(two_parts())
+    assert sheet.melody == ((60, 0, 4),) and sheet.chords == (("C", 0),)  # the voice, with the chords of the piano
+    for part in ("Piano", "piano", "P1", 1, "1"):
+        assert parse_musicxml(two_parts(), part=part).melody == ((84, 0, 4),)
+    with pytest.raises(InputError, match="no part 'Flute'; it has 1 'Piano', 2 'Voice'"):
+        parse_musicxml(two_parts(), part="Flute")
+
+
 # 4. Form
+
+
+def test_tempo_marks():
+    metronome = (
+        "<direction><direction-type><metronome><beat-unit>quarter</beat-unit><beat-unit-dot/><per-minute>80</per-minute>"
+        "</metronome></direction-type></direction>"
+    )
+    words = "<direction><direction-type><words>Slower (♩. = 60)</words></direction-type></direction>"
+    sheet = read(metronome + note("C5", 4) + '<sound tempo="150"/>' + note("C5", 4), words + note("C5", 8))
+    assert (sheet.tempo, sheet.beat_unit) == (80, F(3, 2))
+    assert sheet.bars[0].tempos == (TempoMark(150, F(1), F(2)),)
+    assert sheet.bars[1].tempos == (TempoMark(60, F(3, 2)),)
+
+
+def test_no_chord_in_words():
+    words = "<direction><direction-type><words>N.C.</words></direction-type></direction>"
+    assert read(harmony("C") + note("C5", 4) + words + note("C5", 4)).chords == (("C", 0), ("N", 2))
 
 
 def test_jump_in_words_only():
@@ -213,6 +277,23 @@ def test_compressed_file(tmp_path):
     path.write_bytes(archive({"META-INF/container.xml": container("../../etc/passwd")}))
     with pytest.raises(InputError, match="no MusicXML file"):
         read_musicxml(path)
+
+
+def test_score_in_time_order():
+    text = "<score-timewise><part-list/>"
+    for number, pitch in enumerate(("C5", "D5"), 1):
+        bars = "".join(f'<part id="{part}">{note(pitch, 4)}</part>' for part in ("P1", "P2"))
+        text += f'<measure number="{number}">{bars}</measure>'
+    assert parse_musicxml(text + "</score-timewise>").melody == ((72, 0, 4), (74, 4, 8))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "iso-8859-1"])
+def test_encodings(tmp_path, encoding):
+    declared = encoding.removesuffix("-sig")
+    text = score(note("C5", 8), head="<movement-title>Für Åse</movement-title>")
+    path = tmp_path / "song.xml"
+    path.write_bytes(f'<?xml version="1.0" encoding="{declared}"?>\n{text}'.encode(encoding))
+    assert read_musicxml(path).title == "Für Åse"
 
 
 def test_archive_that_expands_enormously(tmp_path, monkeypatch):

@@ -42,7 +42,8 @@ _FINE = re.compile(r"^(\d+x )?(al )?fine$")
 _CODA = re.compile(r"^coda( \d)?( coda)?$")
 _SWING = re.compile(r"\b(swing|swung|shuffle|swingfeel)\b")
 _STRAIGHT = re.compile(r"\b(straight|even) (8|eighth)|\bno swing\b|\bnot swung\b|^straight$")
-_TEMPO = re.compile(r"[=≈~] ?(?:ca?\.? ?)?(\d{2,3}(?:\.\d+)?)(?![\d/])")
+_TEMPO = re.compile(r"(𝅗𝅥|♩|♪|𝅘𝅥𝅮|𝅘𝅥)?( ?\.)? ?[=≈~] ?(?:ca?\.? ?)?([0-9]{2,3}(?:\.[0-9]+)?)(?![\d/])")
+_NOTE_SIGNS = {"𝅗𝅥": Fraction(2), "♪": Fraction(1, 2), "𝅘𝅥𝅮": Fraction(1, 2)}
 _SECTION = re.compile(
     r"^(pre|post)?[- ]?(verse|chorus|refrain|bridge|intro|introduction|outro|ending|interlude|solo|tag|vamp|strophe|vers"
     r"|estribillo|estrofa|couplet|refrão|verso|ritornello|strofa|head|middle eight|hook)( ?[0-9]{1,2}| ?[a-d])?:?$"
@@ -159,7 +160,8 @@ def _read_words(words: str, glyphs: set[str], result: Direction):
     elif _SWING.search(words):
         result.swing = True
     if result.tempo is None and (match := _TEMPO.search(words)):
-        result.tempo = _check(Tempo(float(match[1]), Fraction(1)))
+        unit = dotted(_NOTE_SIGNS.get(match[1] or "", Fraction(1)), 1 if match[2] else 0)
+        result.tempo = _check(Tempo(float(match[3]), unit))
 
 
 def _read_metronome(element: Element) -> Tempo | None:
@@ -171,7 +173,7 @@ def _read_metronome(element: Element) -> Tempo | None:
         elif item.tag == "beat-unit-dot":
             dots += 1
         elif item.tag == "per-minute" and count == 1 and unit:
-            match = re.search(r"\d{1,4}(\.\d{1,6})?", text_of(item))
+            match = re.search(r"[0-9]{1,4}(\.[0-9]{1,6})?", text_of(item))
             return _check(Tempo(float(match[0]), dotted(unit, dots))) if match else None
     return None
 

@@ -21,6 +21,7 @@ import re
 import zipfile
 import zlib
 from collections import defaultdict
+from fractions import Fraction
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
@@ -35,7 +36,7 @@ _MAX_DEPTH = 64
 _MAX_FILES = 1000  # in an archive
 _ARCHIVE = b"PK\x03\x04"
 _CONTAINER = "META-INF/container.xml"
-_NUMBER = re.compile(r"[+-]?(\d{1,9}(\.\d{0,9})?|\.\d{1,9})")
+_NUMBER = re.compile(r"[+-]?([0-9]{1,9}(\.[0-9]{0,9})?|\.[0-9]{1,9})")
 _ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError, NotImplementedError)
 _TEXT = re.compile(r"\s*(<\?xml\b.*?\?>\s*)?(<!--.*?-->\s*)*(<!DOCTYPE\s+)?<?score-(partwise|timewise)\b", re.DOTALL)
 
@@ -251,3 +252,9 @@ def number_of(text: str | None) -> float | None:
     """A decimal number, or `None` if the text is not one (or has more than nine digits)."""
     match = _NUMBER.fullmatch((text or "").strip())
     return float(match[0]) if match else None
+
+
+def fraction_of(text: str | None) -> Fraction | None:
+    """The exact value of a decimal number; see [`number_of`]."""
+    match = _NUMBER.fullmatch((text or "").strip())
+    return Fraction(match[0]) if match else None

@@ -23,16 +23,18 @@ from fractions import Fraction
 from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
+from ...utils.errors import InputError
 from .bars import TimeSignature
 from .keys import MODES
 from .musicxml_directions import NOTE_VALUES, Direction, dotted, read_direction, read_sound
-from .musicxml_file import number_of, text_of
+from .musicxml_file import fraction_of, number_of, text_of
 from .musicxml_harmony import HarmonyError, read_harmony
 
 
 _STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 _MAX_DIVISIONS = 1_000_000
 _MAX_REPEATS = 100
+_MAX_EVENTS = 5000  # in a measure of a part
 _LINE = "FCGDAEB"
 
 
@@ -91,6 +93,9 @@ def read_part(part: Element, drums: Mapping[str, str], problems: Counter[str]) -
         part (`Element`): the part with its measures.
         drums (`Mapping[str, str]`): names of drums by the identifiers of instruments.
         problems (`Counter`): receives descriptions of elements that are ignored.
+
+    Raises:
+        [`InputError`]: if a measure has too many notes.
     """
     reader = _PartReader(drums, problems)
     first = next(part.iter("divisions"), None)
@@ -152,16 +157,16 @@ class _PartReader:
                 self._add_direction(direction, item)
             elif item.tag == "barline":
                 self._read_barline(item)
+        if len(self.measure.notes) + len(self.measure.chords) + len(self.measure.directions) > _MAX_EVENTS:
+            name = f"bar {self.measure.number[:20]}" if self.measure.number else "a bar"
+            raise InputError(f"{name} has more than {_MAX_EVENTS:,} notes, chord symbols and directions.", "source")
         self.measure.repeat_of = max(self.repeat_of.values(), default=0)
         return self.measure
 
     # Positions
 
     def _quarters(self, text: str) -> Fraction:
-        number = number_of(text)
-        if number is None:
-            return Fraction(0)
-        return Fraction(number).limit_denominator(_MAX_DIVISIONS) / self.divisions
+        return (fraction_of(text) or Fraction(0)) / self.divisions
 
     def _move(self, element: Element):
         length = self._quarters(text_of(element, "duration"))
@@ -282,7 +287,7 @@ class _PartReader:
             self._read_signatures(element)
 
     def set_divisions(self, text: str):
-        value = Fraction(number_of(text) or 0).limit_denominator(1000)
+        value = (fraction_of(text) or Fraction(0)).limit_denominator(1000)
         if 0 < value <= _MAX_DIVISIONS:
             self.divisions = value
 

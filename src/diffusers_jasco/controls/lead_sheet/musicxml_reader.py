@@ -164,7 +164,10 @@ def _read_parts(root: Element, name: str, problems: Counter[str]) -> list[_Part]
         count = len(element.findall("measure"))
         if count > MAX_BARS:
             raise InputError(f"{name} has {count:,} bars; at most {MAX_BARS:,} are read.", "source")
-        measures = read_part(element, _drums_of(description), problems)
+        try:
+            measures = read_part(element, _drums_of(description), problems)
+        except InputError as error:
+            raise InputError(f"{name}, part {number}: {error}", "source") from None
         parts.append(_Part(number, identifier, _line(text_of(description, "part-name")), measures))
     if not any(part.measures for part in parts):
         raise EmptyInputError(f"{name} has no measures.", "source")
@@ -514,9 +517,10 @@ def _rank_voices(measures: Sequence[Measure]) -> list[tuple[int, str]]:
 
 def _spread(row: Sequence[ChordMark], onsets: Sequence[Fraction], beat: Fraction) -> Iterator[ChordMark]:
     """Spreads chords with the same start until the next chord or note, on beats if there are enough of them."""
+    times = sorted({*onsets, *(mark.start for mark in row)})
     for start, group in groupby(row, key=lambda mark: mark.start):
         marks = list(group)
-        span = min(time for time in (*onsets, *(mark.start for mark in row)) if time > start) - start
+        span = times[bisect_right(times, start)] - start
         for number, mark in enumerate(marks):
             position = span * Fraction(number, len(marks))
             if span >= beat * len(marks):

@@ -378,8 +378,11 @@ class _Writer:
             spans.append((start, position))
         if position < bar.length:
             spans.append((position, bar.length))
+        by_start: dict[Fraction, list[Hit]] = {}
+        for hit in bar.hits:
+            by_start.setdefault(hit.start, []).append(hit)
         for (start, _), row in zip(spans, to_note_values(spans)):
-            hits = [hit for hit in bar.hits if hit.start == start]
+            hits = by_start.get(start, [])
             for number, value in enumerate(row):
                 if number or not hits:
                     self._write_rest(measure, value, is_whole_bar=not starts)
