@@ -71,6 +71,12 @@ def test_transposition_tempo_and_groove(song, tmp_path):
     assert torch.equal(run(tmp_path / "c.wav", "--lead_sheet", saved), music)
 
 
+def test_a_suggestion_is_saved(tmp_path):
+    run(tmp_path / "a.wav", "bossa nova", "--suggest", "--duration", 1, "--save_lead_sheet", tmp_path / "song.abc")
+    sheet = read_lead_sheet(tmp_path / "song.abc")
+    assert sheet.chords and sheet.melody and sheet.duration >= 1
+
+
 def test_the_end_fades_out(song, tmp_path):
     whole = run(tmp_path / "a.wav", "--lead_sheet", song)
     fading = LeadSheet(SHEET.sections * 2, tempo=480.0, prompt="rock", ending="fade")
@@ -85,6 +91,8 @@ def test_the_end_fades_out(song, tmp_path):
         (("--transpose", 2), "--transpose requires --lead_sheet"),
         (("--lead_sheet", "SONG", "--beats", "0 1"), "Give either --lead_sheet or --beats"),
         (("--lead_sheet", "SONG", "--save_lead_sheet", "song.txt"), "--save_lead_sheet has to end in"),
+        (("--save_lead_sheet", "song.abc"), "--save_lead_sheet requires --lead_sheet or --suggest"),
+        (("--suggest", "--lead_sheet", "SONG"), "Give either --lead_sheet or --suggest"),
         (("--lead_sheet", "missing.json"), "missing.json does not exist"),
         (("--lead_sheet", "SONG", "--groove", "polka"), "groove"),
     ],

@@ -36,6 +36,7 @@ from ..controls.chords import (
     repeat_chords,
 )
 from ..controls.drum_machine import GROOVES, find_groove, is_groove_name
+from ..controls.lead_sheet import LeadSheet
 from ..controls.note_text import is_note_text
 from ..controls.progressions import PROGRESSIONS, bars_from_progression
 from ..generation.suggestions import Suggestion, plan_suggestion
@@ -169,6 +170,7 @@ class Controls:
         self.drums = groove or args.drums or None
         support = find_tempo_support(args.checkpoint)
         self.suggestion = self._plan_suggestion() if args.suggest else None
+        self.suggested: LeadSheet | None = None  # known with the duration
         if support is not None:
             self._check_tempo(support)
         self._check()
@@ -217,6 +219,7 @@ class Controls:
         if suggestion.chords is not None:
             suggestion = replace(suggestion, chords=arguments["chords"])
         print(f"Suggested {suggestion.describe()}", file=sys.stderr)
+        self.suggested = suggestion.sheet(duration)
         suggested = suggestion.controls(duration)
         # The tempo has no effect on controls in seconds.
         has_tempo = suggestion.is_in_beats or "beats" in available

@@ -254,7 +254,7 @@ def generate(args: argparse.Namespace) -> list[Path]:
             audio = sheet.finish(mixer.mix(audio, pipe.sampling_rate), pipe.sampling_rate)
             export_audio(resample(audio, pipe.sampling_rate, rate), path, rate, args.loudness, info)
         print(path)
-    sheet.save()
+    sheet.save(controls.suggested)
     return list(paths.values())
 
 

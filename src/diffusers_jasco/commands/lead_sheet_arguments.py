@@ -39,7 +39,11 @@ def add_lead_sheet_arguments(parser: argparse.ArgumentParser):
     add("--tune", help="number or title of a tune of --lead_sheet, if the file has several (default: the first)")
     add("--part", help="name or number of the melody's part of --lead_sheet (default: the most likely one)")
     add("--transpose", type=integer(-48, 48), help="semitones by which --lead_sheet is transposed")
-    add("--save_lead_sheet", metavar="FILE", help="write the lead sheet: .abc, .musicxml, .mid, .lab or .json")
+    add(
+        "--save_lead_sheet",
+        metavar="FILE",
+        help="write the lead sheet, or that of --suggest: .abc, .musicxml, .mid, .lab or .json",
+    )
 
 
 class Sheet:
@@ -56,20 +60,22 @@ class Sheet:
     def __init__(self, args: argparse.Namespace):
         self.args = args
         self.sheet: LeadSheet | None = None
+        if args.save_lead_sheet is not None:
+            check_suffix(args.save_lead_sheet, "save_lead_sheet")
+            check_writable(args.save_lead_sheet)
         if args.lead_sheet is None:
-            for name in ("tune", "part", "transpose", "save_lead_sheet"):
+            for name in ("tune", "part", "transpose"):
                 if getattr(args, name) is not None:
                     raise InputError(f"`{name}` requires `lead_sheet`.", name)
+            if args.save_lead_sheet is not None and not args.suggest:
+                raise InputError("`save_lead_sheet` requires `lead_sheet` or `suggest`.", "save_lead_sheet")
             return
         if args.suggest:
             raise InputError("Give either `lead_sheet` or `suggest`, not both.", "suggest")
         if args.beats:
             raise InputError("Give either `lead_sheet` or `beats`, not both.", "beats")
-        if args.save_lead_sheet is not None:
-            check_suffix(args.save_lead_sheet, "save_lead_sheet")
-            check_writable(args.save_lead_sheet)
-        with_source = {"part": _number_or_name(args.part), "tune": _number_or_name(args.tune)}
-        sheet = read_lead_sheet(args.lead_sheet, **with_source).transpose(args.transpose or 0)
+        sheet = read_lead_sheet(args.lead_sheet, _number_or_name(args.part), _number_or_name(args.tune))
+        sheet = sheet.transpose(args.transpose or 0)
         if args.bpm not in (None, NO_BPM):
             sheet = sheet.with_tempo(args.bpm)
         if args.groove is not None:
@@ -109,10 +115,11 @@ class Sheet:
             return audio
         return self.sheet.fade(audio, sampling_rate)
 
-    def save(self):
-        """Writes the lead sheet, if requested."""
-        if self.sheet is not None and self.args.save_lead_sheet is not None:
-            self.sheet.save(self.args.save_lead_sheet)
+    def save(self, suggested: LeadSheet | None):
+        """Writes the lead sheet, or the suggested one, if requested."""
+        sheet = self.sheet or suggested
+        if sheet is not None and self.args.save_lead_sheet is not None:
+            sheet.save(self.args.save_lead_sheet)
             print(self.args.save_lead_sheet)
 
 
