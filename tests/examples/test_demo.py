@@ -27,7 +27,7 @@ DEMO = Path(__file__).parents[2] / "examples/demo.py"
 def test_the_demo_writes_five_clips_with_figures(tmp_path, capsys):
     pytest.importorskip("matplotlib")
     runpy.run_path(str(DEMO))["main"](tmp_path)
-    sounds = sorted(tmp_path.glob("*.wav"))
+    sounds = sorted(tmp_path.glob("*.wav"), key=lambda sound: sound.stem)
     names = ["1-text", "1-text-suggestion", "2-chords", "3-chords-drums", "4-everything"]
     assert [sound.stem for sound in sounds] == names
     assert all(soundfile.info(sound).duration == 10.0 for sound in sounds)
