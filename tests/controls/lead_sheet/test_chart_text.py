@@ -144,6 +144,35 @@ def test_german_note_names():
     assert "B flat" in warnings.text
 
 
+def test_song_with_words_in_lines_of_chords():
+    text = """[Intro]
+G  D (riff)  Em-C
+
+[Verse 1: Ann Example]
+| G   |     | C walk D |
+Walking down the road again
+Capo: none
+
+Outro: G (hold)
+"""
+    with messages() as warnings:
+        sheet = read_chart(text)
+
+    assert [section.name for section in sheet.sections] == ["Intro", "Verse 1", "Outro"]
+    assert [chords_of(section.bars) for section in sheet.sections] == [["G", "D", "Em", "C"], ["G", "G", "C D"], ["G"]]
+    assert sheet.sections[1].prompt == "" and sheet.lyrics == "Walking down the road again"
+    assert "'(riff)'" in warnings.text and "Capo has to be" in warnings.text
+
+
+def test_heading_before_the_first_bar_line():
+    sheet = read_chart("Intro | C | G |\nVerse: | Am | F |")
+
+    assert [(section.name, chords_of(section.bars)) for section in sheet.sections] == [
+        ("Intro", ["C", "G"]),
+        ("Verse", ["Am", "F"]),
+    ]
+
+
 @pytest.mark.parametrize(
     "text, message",
     [
@@ -169,8 +198,10 @@ def test_errors_say_where_and_what(text, message):
 
 def test_fuzz_of_charts():
     random_ = random.Random(0)
-    words = ["C", "Am7", "|", "||", "|:", ":|", "|1", ":|2", "%", ".", "N.C.", "x3", "x99", "[A]", "[B x2]", "[", "]", "\n",
-             "Tempo: 90\n", "Time: 3/4\n", "Key: H\n", "D.C. al Fine", "Fine", "la", "{", "C~G", "𝄆", "\t", "Hm", "//"]  # fmt: skip
+    words = ["C", "Am7", "|", "||", "|:", ":|", "|1", ":|2", "%", ".", "N.C.", "x3", "x99", "[A]", "[B x2]",
+             "[", "]", "\n",
+             "Tempo: 90\n", "Time: 3/4\n", "Key: H\n", "D.C. al Fine", "Fine", "la", "{", "C~G", "𝄆", "\t",
+             "Hm", "//"]  # fmt: skip
     for _ in range(300):
         text = " ".join(random_.choices(words, k=random_.randint(0, 25)))
         try:

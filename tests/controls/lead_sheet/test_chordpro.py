@@ -173,9 +173,12 @@ def test_errors_say_where_and_what(text, message):
 
 def test_fuzz_of_chordpro():
     random_ = random.Random(0)
-    words = ["[C]", "[Am7", "]", "{", "}", "{title: A}", "{soc}", "{eoc}", "{chorus}", "{sog}", "{eog}", "| C . |", "|:", ":|",
-             "%", "x2", "\n", "{transpose: 99}", "{transpose}", "{time: 0/0}", "{tempo: 1e9}", "{capo: 11}", "{key: Q}", "la",
-             "[x9]", "[|]", "{c: Verse x99}", "{start_of_verse-x}", "[H]", "|2", "{ns}", "[*a]", "N.C.", "~"]  # fmt: skip
+    words = ["[C]", "[Am7", "]", "{", "}", "{title: A}", "{soc}", "{eoc}", "{chorus}", "{sog}", "{eog}",
+             "| C . |", "|:", ":|",
+             "%", "x2", "\n", "{transpose: 99}", "{transpose}", "{time: 0/0}", "{tempo: 1e9}", "{capo: 11}",
+             "{key: Q}", "la",
+             "[x9]", "[|]", "{c: Verse x99}", "{start_of_verse-x}", "[H]", "|2", "{ns}", "[*a]", "N.C.",
+             "~"]  # fmt: skip
     for _ in range(300):
         text = "".join(random_.choices(words, k=random_.randint(0, 25)))
         try:

@@ -161,8 +161,10 @@ def test_errors(text, tune, message):
 
 def test_fuzz_of_links():
     random_ = random.Random(0)
-    tokens = ["C^7", "A-7", "G7sus", "|", "[", "]", "{", "}", "Z", "N1", "N2", "N0", "T44", "T34", "T00", "T12", "x", "r", "n", "p",
-              "W/G", "S", "Q", "U", "f", "s", "l", "Y", "*A", "<D.C. al Coda>", "<99x>", "(E7)", "XyQ", "Kcl", "LZ", " ", ",",
+    tokens = ["C^7", "A-7", "G7sus", "|", "[", "]", "{", "}", "Z", "N1", "N2", "N0", "T44", "T34", "T00",
+              "T12", "x", "r", "n", "p",
+              "W/G", "S", "Q", "U", "f", "s", "l", "Y", "*A", "<D.C. al Coda>", "<99x>", "(E7)",
+              "XyQ", "Kcl", "LZ", " ", ",",
               "<", "*", "H", "B*alt*"]  # fmt: skip
     for _ in range(300):
         music = "".join(random_.choices(tokens, k=random_.randint(0, 40)))

@@ -28,7 +28,8 @@ MAX_REPEATS = 64
 _MAX_BARS = 10_000
 _MAX_CELLS = 256  # per bar
 
-_REPLACED = {"‖": "||", "𝄆": "|:", "𝄇": ":|", "𝄀": "|", "𝄁": "||", "𝄂": "|", "¦": "|", "𝄎": "%", "𝄏": "%%"}
+_REPLACED = {"‖": "||", "𝄆": "|:", "𝄇": ":|", "𝄀": "|", "𝄁": "||", "𝄂": "|", "¦": "|", "𝄎": "%",
+             "𝄏": "%%"}  # fmt: skip
 _BAR_LINE = re.compile(
     r"(?P<close>:\s*)?\|+(?:\s?\|)?[\].]?(?P<open>\s?:(?!\s*\|))?"
     r"(?:\s?\[?(?P<endings>\d{1,2}(?:\s?[,.–-]\s?\d{1,2})*)[.)>:]?(?=\s|$))?"
@@ -317,8 +318,8 @@ class BarList:
             self.name,
             measure.line,
             cell.column,
-            f"{shorten(text or cell.text)} {problem}. Bars contain chords such as 'Am7' or 'C/G', '.' to hold the previous"
-            " chord, 'N.C.' for no chord, or '%' to repeat the previous bar: '| C . G7 . | % |'.",
+            f"{shorten(text or cell.text)} {problem}. Bars contain chords such as 'Am7' or 'C/G', '.' to hold the"
+            " previous chord, 'N.C.' for no chord, or '%' to repeat the previous bar: '| C . G7 . | % |'.",
         )
 
     def _append(self, chords: tuple[ChordMark, ...], measure: Measure = Measure(), length: Fraction | None = None):
@@ -337,7 +338,7 @@ class BarList:
             self.chord = chords[-1].label
 
     def _add_signs(self, measure: Measure):
-        """Adds the signs of a bar without chords: at the end of a bar to the last one, at the beginning to the next one."""
+        """Adds the signs of a bar without chords: those at the end to the last bar, the others to the next one."""
         if self.bars:
             last = self.bars[-1]
             self.bars[-1] = replace(

@@ -61,7 +61,7 @@ def read_label(text: str, notation: str = "") -> str | None:
 
 
 def find_notation(texts: Iterable[str]) -> str:
-    """Note names that differ from the English ones: `"german"` if chords use `H`, `"solfege"` if they use `Sol` and the like, or `""`."""
+    """The notation of note names: `"german"` if chords use `H`, `"solfege"` if they use `Sol` or the like, or `""`."""
     unknown = {text for text in texts if len(text) <= MAX_LENGTH and parse_chord(text) is None}
     if any(_H.match(text) and _from_german(text) for text in unknown):
         return "german"

@@ -28,9 +28,10 @@ _NAMES = (
     # English
     "intro", "introduction", "verse", "vers", "chorus", "bridge", "pre-chorus", "prechorus",
     "pre chorus", "post-chorus", "post chorus", "refrain", "ref", "outro", "ending", "end", "coda", "tag",
-    "interlude", "instrumental", "inst", "instr", "solo", "guitar solo", "piano solo", "break", "breakdown", "hook", "turnaround",
-    "turn", "vamp", "head", "riff", "fill", "channel", "middle 8", "middle eight", "middle", "part", "section", "theme",
-    "last verse", "last chorus", "final chorus", "first verse", "lead", "lead break", "build", "drop", "kick-off", "kickoff",
+    "interlude", "instrumental", "inst", "instr", "solo", "guitar solo", "piano solo", "break", "breakdown", "hook",
+    "turnaround", "turn", "vamp", "head", "riff", "fill", "channel", "middle 8", "middle eight", "middle", "part",
+    "section", "theme", "last verse", "last chorus", "final chorus", "first verse", "lead", "lead break",
+    "build", "drop", "kick-off", "kickoff",
     # German, French, Italian, Spanish, Portuguese, Dutch, Scandinavian, Polish, Czech
     "strophe", "zwischenspiel", "vorspiel", "nachspiel", "schluss", "couplet", "pont", "strofa", "ritornello",
     "verso", "estrofa", "coro", "estribillo", "puente", "refrão", "ponte", "final", "refrein", "brug",
@@ -39,7 +40,8 @@ _NAMES = (
 _HEADING = re.compile(
     rf"(?P<name>(?:{'|'.join(re.escape(name) for name in sorted(set(_NAMES), key=len, reverse=True))})"
     r"(?:[\s.#-]{0,2}(?:\d{1,2}|[ivIV]{1,4}|[a-hA-H])(?:\s?[&,+/-]\s?\d{1,2})*)?(?:['’]{1,2})?)"
-    r"\.?\s*(?P<rest>[([]?\s*(?:(?:repeat\s*)?[x×]\s?(?P<x>\d{1,2})|(?P<n>\d{1,2})\s?(?:[x×]|times))\s*[)\]]?)?\s*:?\s*",
+    r"\.?\s*(?:[([]?\s*(?:(?:repeat\s*)?[x×]\s?(?P<x>\d{1,2})|(?P<n>\d{1,2})\s?(?:[x×]|times))\s*[)\]]?)?"
+    r"\s*:?\s*",
     re.IGNORECASE,
 )
 _COUNT = re.compile(r"[\s,(]*(?:[x×]\s?(\d{1,3})|(\d{1,3})\s?[x×])\s*\)?\s*$", re.IGNORECASE)

@@ -35,9 +35,10 @@ logger = logging.get_logger(__name__)
 _MAX_LINES = 100_000
 _HEADER = re.compile(r"\s*([A-Za-z][A-Za-z _-]{0,20}?)\s*[:=]\s*(.*?)\s*")
 _HEADERS = {
-    "title": "title", "song": "title", "name": "title", "composer": "composer", "artist": "composer", "author": "composer", "by": "composer",
-    "tempo": "tempo", "bpm": "tempo", "time": "time", "meter": "time", "metre": "time", "time signature": "time", "key": "key",
-    "feel": "feel", "groove": "groove", "drums": "groove", "prompt": "prompt", "style": "prompt", "capo": "capo", "ending": "ending",
+    "title": "title", "song": "title", "name": "title", "composer": "composer", "artist": "composer",
+    "author": "composer", "by": "composer", "tempo": "tempo", "bpm": "tempo", "time": "time", "meter": "time",
+    "metre": "time", "time signature": "time", "key": "key", "feel": "feel", "groove": "groove",
+    "drums": "groove", "prompt": "prompt", "style": "prompt", "capo": "capo", "ending": "ending",
 }  # fmt: skip
 _BRACKETS = re.compile(r"\[(?!\d)([^\[\]\n]*)\]")
 _COMMENT = re.compile(r"\s*(#(?![\w])|//|;)")
@@ -55,6 +56,7 @@ _FEELS = {
 _COUNT = re.compile(r"\(?(?:[x×]\s?\d{1,3}|\d{1,3}\s?[x×])\)?", re.IGNORECASE)
 # Signs of bar notation, between bar lines.
 _NOTATION = re.compile(r"[:.%/]+|x\d+|\d+x|\(?[x×]\d+\)?|d\.[cs]\.|al|fine|coda|segno|[.:]?\d[.,]?", re.IGNORECASE)
+_JOINED = re.compile(r"[-–>^,~]+")  # signs between chords
 _OPENING = re.compile(r"[|:]|\[\d|\.|%|\(|n\.?c", re.IGNORECASE)
 
 
@@ -70,13 +72,15 @@ def read_chart(text: str, name: str = "the text") -> LeadSheet:
     [Chorus x2] |: Cm | Ab :| Bb | N.C.
     ```
 
-    - Headers: `Title`, `Composer`, `Tempo`, `Time`, `Key`, `Feel` (swing or straight), `Groove`, `Prompt`, `Capo`, `Ending`.
-      `Tempo`, `Time` and `Key` may also be in or between sections.
-    - Sections: `[Name]`, `[Name x2]`, or `[Name: prompt; groove=...; fill; x2]`. A section without bars repeats the last
-      one with its name.
-    - Bars: their chords divide them equally; `.` or `/` holds the chord before, `%` repeats the bar before, `N.C.` is no chord.
-      Repeat signs `|: ... :|`, endings `|1 ... :|2 ...`, `x3` after a line or a repeat sign, `D.C. al Fine` and the like.
-    - Without bar lines, each chord of a section lasts one bar, with a warning. Lines between lines of chords are lyrics.
+    - Headers: `Title`, `Composer`, `Tempo`, `Time`, `Key`, `Feel` (swing or straight), `Groove`, `Prompt`, `Capo`,
+      `Ending`. `Tempo`, `Time` and `Key` may also be in or between sections.
+    - Sections: `[Name]`, `[Name x2]`, or `[Name: prompt; groove=...; fill; x2]`. A section without bars repeats the
+      last one with its name.
+    - Bars: their chords divide them equally; `.` or `/` holds the chord before, `%` repeats the bar before, `N.C.` is
+      no chord. Repeat signs `|: ... :|`, endings `|1 ... :|2 ...`, `x3` after a line or a repeat sign, `D.C. al Fine`
+      and the like.
+    - Without bar lines, each chord of a section lasts one bar, with a warning. Lines of words are lyrics; in a text
+      with lyrics, words in lines of chords that are not chords are skipped with a warning.
 
     Args:
         text (`str`): the chart.
@@ -133,8 +137,8 @@ class _Reader:
             logger.warning(f"{self.name}: words in lines of chords that are not chords were skipped: {names}.")
         if self.without_bar_lines:
             logger.warning(
-                f"{self.name} has chords without bar lines, such as {shorten(self.without_bar_lines[0])}: each one lasts a bar"
-                f" of {self.bars.time_signature}. Write bars as '| C | Am | F G |'."
+                f"{self.name} has chords without bar lines, such as {shorten(self.without_bar_lines[0])}: each one"
+                f" lasts a bar of {self.bars.time_signature}. Write bars as '| C | Am | F G |'."
             )
         beat = self.bars.first_signature.beat
         tempo = parse_tempo(self.tempo, beat) or TempoMark(120.0, beat)
@@ -145,8 +149,8 @@ class _Reader:
 
     def _split(self) -> list[tuple[int | None, int, int, str]]:
         """
-        Splits the text into headers (section `None`), headings (column 0) and pieces of lines: `(section, line, column,
-        text)`.
+        Splits the text into headers (section `None`), headings (column 0) and pieces of lines: `(section, line,
+        column, text)`.
         """
         parts: list[tuple[int | None, int, int, str]] = []
         section = 0
@@ -177,7 +181,7 @@ class _Reader:
         return parts
 
     def _find_title(self) -> int:
-        """The number of the first line if it is a title: text that is followed by an empty line or a heading; otherwise 0."""
+        """The number of the first line if it is a title (text before an empty line or a heading); otherwise 0."""
         number = next((index for index, line in enumerate(self.lines) if line.strip()), 0)
         line, following = self.lines[number], self.lines[number + 1] if number + 1 < len(self.lines) else "|"
         if (
@@ -305,8 +309,8 @@ class _Reader:
                 changes.append((key, match[2]))
             elif match:
                 raise input_error(
-                    self.name, line, 1, f"section {shorten(name)} has the unknown setting {key!r}; settings are groove=, prompt=,"
-                    " tempo=, time=, key=, fill and x2.",
+                    self.name, line, 1, f"section {shorten(name)} has the unknown setting {key!r}; settings are"
+                    " groove=, prompt=, tempo=, time=, key=, fill and x2.",
                 )  # fmt: skip
             elif item.lower() == "fill":
                 settings["fill"] = True
@@ -347,8 +351,8 @@ class _Reader:
         match = re.search(r"\|\s+\|", text)
         if match is not None:
             raise input_error(
-                self.name, line, column + match.start(), "the bar is empty. Write '%' to repeat the bar before, '.' to hold its"
-                " chord, or 'N.C.' for no chord.",
+                self.name, line, column + match.start(), "the bar is empty. Write '%' to repeat the bar before, '.' to"
+                " hold its chord, or 'N.C.' for no chord.",
             )  # fmt: skip
 
     def _only_chords(self, text: str) -> str:
@@ -362,7 +366,7 @@ class _Reader:
             is_at_bar_line = re.search(r"[|\[]\s?$", text[: match.start()]) or re.match(r"\s*\|", text[match.end() :])
             if _NOTATION.fullmatch(word) and (is_at_bar_line or not word.strip(":").isdigit()):
                 return word if is_at_bar_line or word != ":" else " "
-            parts = [part for part in re.split(r"[-–>^,~]+", word) if part]
+            parts = [part for part in _JOINED.split(word) if part]
             if len(parts) > 1 and all(read_label(part, self.bars.notation) for part in parts):
                 return " ".join(parts)
             self.skipped.append(word)
@@ -375,7 +379,16 @@ class _Reader:
         return re.sub(r"\|(\s+)(?=\|)", r"| .\1", text)
 
     def _labels(self, text: str) -> list[str | None]:
-        return [read_label(word, self.bars.notation) for word in _words(text)]
+        """The chords of a line; `None` for other words. Remarks in parentheses are ignored."""
+        labels = []
+        for word in _words(text):
+            parts = _JOINED.split(word) if read_label(word, self.bars.notation) is None else [word]
+            found = [read_label(part, self.bars.notation) for part in parts if part]
+            if None not in found:
+                labels.extend(found)
+            elif not (word.startswith("(") and word.endswith(")")):
+                labels.append(None)
+        return labels
 
     def _is_row(self, text: str) -> bool:
         """Whether a line consists of chords. One that mostly does has a misspelled chord, which the parser reports."""

@@ -37,9 +37,10 @@ _DIRECTIVE = re.compile(
     r"\{\s*(?P<name>[A-Za-z_][\w.]*)(?P<selector>-[\w-]+!?)?\s*(?:[:=\s]\s*(?P<value>[^{}\n]*?)\s*)?\}"
 )
 _KNOWN = re.compile(
-    r"^\s*\{\s*(title|t|subtitle|st|su|artist|composer|lyricist|album|year|key|tempo|time|capo|duration|meta|comment|c|ci|cb|"
-    r"comment_italic|comment_box|highlight|chorus|define|chord|soc|sov|sob|sot|sog|eoc|eov|eob|eot|eog|start_of_\w+|"
-    r"end_of_\w+|new_song|ns|textfont|textsize|chordfont|chordsize|columns|col|transpose|new_page|np)\b[\w-]*!?\s*[:}\s=]",
+    r"^\s*\{\s*(title|t|subtitle|st|su|artist|composer|lyricist|album|year|key|tempo|time|capo|duration|meta|comment|"
+    r"c|ci|cb|comment_italic|comment_box|highlight|chorus|define|chord|soc|sov|sob|sot|sog|eoc|eov|eob|eot|eog|"
+    r"start_of_\w+|end_of_\w+|new_song|ns|textfont|textsize|chordfont|chordsize|columns|col|transpose|new_page|np)\b"
+    r"[\w-]*!?\s*[:}\s=]",
     re.IGNORECASE | re.MULTILINE,
 )
 _SHORT = {
@@ -92,8 +93,8 @@ def read_chordpro(text: str, name: str = "the text") -> LeadSheet:
     r"""
     Reads a ChordPro song.
 
-    - Bars come from grids (`{start_of_grid}`) and from lines in bar notation (`| [C] . | [G] |`). Chords over lyrics have
-      no rhythm: each lasts one bar, with a warning.
+    - Bars come from grids (`{start_of_grid}`) and from lines in bar notation (`| [C] . | [G] |`). Chords over lyrics
+      have no rhythm: each lasts one bar, with a warning.
     - `{capo}` and `{transpose}` change chords and keys to the sounding pitch.
     - `{chorus}` plays the last chorus again. Tabs are skipped, ABC and LilyPond blocks with a warning. If the file has
       several songs, the first is read, with a warning.
@@ -106,7 +107,8 @@ def read_chordpro(text: str, name: str = "the text") -> LeadSheet:
         [`LeadSheet`] with lyrics.
 
     Raises:
-        [`InputError`]: if the text has no chords, or a grid can't be read; the message contains the line and the column.
+        [`InputError`]: if the text has no chords, or a grid can't be read; the message contains the line and the
+            column.
     """
     return _Reader(text, name).read()
 
@@ -147,8 +149,8 @@ class _Reader:
         sections = self.sections.finish()
         if not sections:
             raise InputError(
-                f"`source`: {self.name} has no chords. ChordPro songs have chords in brackets ('[C]Hello [G]world') or in grids"
-                " ('{start_of_grid}', '| C . | G . |').",
+                f"`source`: {self.name} has no chords. ChordPro songs have chords in brackets ('[C]Hello [G]world') or"
+                " in grids ('{start_of_grid}', '| C . | G . |').",
                 "source",
             )
         self._warn()
@@ -169,7 +171,7 @@ class _Reader:
         if self.has_guessed_rhythm:
             logger.warning(
                 f"{self.name} has chords over lyrics, which don't say how long they last: each one lasts a bar of"
-                f" {self.bars.time_signature}. For an exact rhythm, use a grid: {{start_of_grid}} | C . G . | Am . . . |."
+                f" {self.bars.time_signature}. For an exact rhythm, use a grid: {{start_of_grid}} | C . G . | Am |."
             )
         if self.ignored:
             names = list_names(sorted({repr(text) for text in self.ignored}), 5)
@@ -228,7 +230,8 @@ class _Reader:
             signature = _read_signature(value)
             if signature is None:
                 self._warn_once(
-                    f"{self.name}, line {item.line}: the time signature {shorten(value)} can't be read and was skipped."
+                    f"{self.name}, line {item.line}: the time signature {shorten(value)} can't be read and was"
+                    " skipped."
                 )
             else:
                 bars.change(time_signature=signature)

@@ -37,18 +37,22 @@ _PREFIX = "1r34LbKcu7"
 _MAX_TUNES = 20_000
 _PAGE = re.compile(r"(?i)(.+?)[\s,-]*\(?page (\d)\)?")
 _KEY = re.compile(r"[A-G][b#]?-?")
-_STRAIGHT = re.compile(r"(?i)even|straight|latin|bossa|samba|rock|pop|funk|rnb|r&b|soul|disco|house|reggae|country|bluegrass|"
-                       r"tango|bolero|cha cha|montuno|afro|calypso|virtual|smooth|16ths|12/8")  # fmt: skip
-_SWING = re.compile(r"(?i)swing|shuffle|bebop|bop|jazz|blue note|doo doo|gypsy|new orleans|second line|dixie|guitar trio|^blues$|"
-                    r"(slow|medium|fast|jump) blues")  # fmt: skip
+_STRAIGHT = re.compile(r"(?i)even|straight|latin|bossa|samba|rock|pop|funk|rnb|r&b|soul|disco|house|reggae|"
+                       r"country|bluegrass|tango|bolero|cha cha|montuno|afro|calypso|virtual|smooth|"
+                       r"16ths|12/8")  # fmt: skip
+_SWING = re.compile(r"(?i)swing|shuffle|bebop|bop|jazz|blue note|doo doo|gypsy|new orleans|second line|"
+                    r"dixie|guitar trio|^blues$|(slow|medium|fast|jump) blues")  # fmt: skip
 # Words of styles, the groove of the drum machine, and the tempo in beats per minute if the tune has none.
 _STYLES = (
-    ("bossa", "bossa nova", 130), ("samba", None, 200), ("jazz waltz|waltz", "waltz", 140), ("shuffle", "shuffle", 120),
-    ("up tempo swing|up tempo|fast swing|bebop", "swing", 240), ("medium up", "swing", 170), ("slow swing", "swing", 90),
+    ("bossa", "bossa nova", 130), ("samba", None, 200), ("jazz waltz|waltz", "waltz", 140),
+    ("shuffle", "shuffle", 120),
+    ("up tempo swing|up tempo|fast swing|bebop", "swing", 240), ("medium up", "swing", 170),
+    ("slow swing", "swing", 90),
     ("medium swing|swing", "swing", 130), ("slow blues", "swing", 80), ("blues", "swing", 120),
     ("rock ballad|slow rock|pop ballad", "rock backbeat", 75), ("ballad", None, 65), ("slow", None, 75),
     ("disco", "disco", 116), ("house", "house", 122), ("reggae", "reggae one drop", 76), ("funk", "funk", 100),
-    ("rnb|r&b|soul", "funk", 90), ("rock|pop", "rock backbeat", 115), ("even 16ths", None, 90), ("even 8ths", None, 140),
+    ("rnb|r&b|soul", "funk", 90), ("rock|pop", "rock backbeat", 115), ("even 16ths", None, 90),
+    ("even 8ths", None, 140),
     ("latin|afro|calypso|montuno|cha cha", None, 170), ("country|bluegrass|folk", None, 120),
 )  # fmt: skip
 
@@ -172,8 +176,9 @@ def _split_tunes(text: str, name: str) -> list[_Tune]:
     tunes = _join_pages(tunes)
     if not tunes:
         raise InputError(
-            f"`source`: {name} has no tune of iReal Pro. A link has the form 'irealb://Title=Composer==Style=Key==1r34LbKcu7...'"
-            " or 'irealbook://Title=Composer=Style=Key=n=T44C |G |'; copy it from the app (Share, HTML) as a whole.",
+            f"`source`: {name} has no tune of iReal Pro. A link has the form"
+            " 'irealb://Title=Composer==Style=Key==1r34LbKcu7...' or"
+            " 'irealbook://Title=Composer=Style=Key=n=T44C |G |'; copy it from the app (Share, HTML) as a whole.",
             "source",
         )
     return tunes

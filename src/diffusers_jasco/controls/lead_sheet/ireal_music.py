@@ -282,8 +282,8 @@ class _Reader:
             if label := read_label(candidate):
                 return label
         raise InputError(
-            f"`source`: {self.name}, bar {len(self.bars) + 1}: {shorten(text)} is not a chord. iReal Pro writes chords such as"
-            " 'C^7', 'D-7', 'G7alt' or 'Bh7/E'.",
+            f"`source`: {self.name}, bar {len(self.bars) + 1}: {shorten(text)} is not a chord. iReal Pro writes chords"
+            " such as 'C^7', 'D-7', 'G7alt' or 'Bh7/E'.",
             "source",
         )
 
@@ -328,9 +328,9 @@ class _Reader:
 
 def spread(cells: list[tuple[bool, bool]], signature: TimeSignature) -> Iterator[Fraction]:
     r"""
-    Distributes the chords of a bar over its beats as iReal Pro plays them: a chord lasts a beat for its cell and one for each
-    empty cell after it, except for small chords beside large ones, which last one beat. Beats that are left are given to the
-    chords in turn; beats that are too many are taken from them.
+    Distributes the chords of a bar over its beats as iReal Pro plays them: a chord lasts a beat for its cell and one
+    for each empty cell after it, except for small chords beside large ones, which last one beat. Beats that are left
+    are given to the chords in turn; beats that are too many are taken from them.
 
     Args:
         cells (`list`): for each cell whether it has a chord (the first one has), and whether this is small.
@@ -364,7 +364,10 @@ def spread(cells: list[tuple[bool, bool]], signature: TimeSignature) -> Iterator
 
 
 def _grid(signature: TimeSignature) -> tuple[int, Fraction, int]:
-    """The number of steps of a bar, their length in quarter notes, and steps per beat: two in 3/4, so that two chords halve it."""
+    """
+    The number of steps of a bar, their length in quarter notes, and steps per beat: two in 3/4, so that two chords
+    divide the bar equally.
+    """
     if signature.numerator == 12:
         return 4, signature.length / 4, 1
     per_beat = 2 if signature.numerator == 3 and signature.denominator < 8 else 1
