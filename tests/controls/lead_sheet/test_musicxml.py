@@ -219,6 +219,14 @@ def test_tempo_marks():
     assert sheet.bars[1].tempos == (TempoMark(60, F(3, 2)),)
 
 
+def test_time_signature_of_another_part():
+    text = two_parts().replace(
+        '<part id="P2"><measure><attributes>', '<part id="P2"><measure><attributes>' + FOUR_FOUR
+    )
+    text = text.replace("<beats>4</beats><beat-type>4</beat-type>", "<beats>12</beats><beat-type>8</beat-type>", 1)
+    assert parse_musicxml(text).time_signature == TimeSignature(4, 4)
+
+
 def test_no_chord_in_words():
     words = "<direction><direction-type><words>N.C.</words></direction-type></direction>"
     assert read(harmony("C") + note("C5", 4) + words + note("C5", 4)).chords == (("C", 0), ("N", 2))
@@ -289,7 +297,7 @@ def test_score_in_time_order():
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "iso-8859-1"])
 def test_encodings(tmp_path, encoding):
-    declared = encoding.removesuffix("-sig")
+    declared = "utf-16" if encoding == "utf-8" else encoding.removesuffix("-sig")  # Sibelius files that were converted
     text = score(note("C5", 8), head="<movement-title>Für Åse</movement-title>")
     path = tmp_path / "song.xml"
     path.write_bytes(f'<?xml version="1.0" encoding="{declared}"?>\n{text}'.encode(encoding))

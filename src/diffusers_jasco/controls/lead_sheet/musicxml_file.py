@@ -169,10 +169,10 @@ def _read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str) -> 
 # XML
 
 
-def _parse(data: bytes, name: str) -> Element:
+def _parse(data: bytes, name: str, encoding: str | None = None) -> Element:
     """Parses XML. Entity declarations are refused; external files are never opened."""
     data = data.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n")
-    parser = expat.ParserCreate()
+    parser = expat.ParserCreate(encoding)
     parser.buffer_text = True
     builder = TreeBuilder()
     depth = count = 0
@@ -202,6 +202,8 @@ def _parse(data: bytes, name: str) -> Element:
         parser.Parse(data, True)
         return builder.close()
     except expat.ExpatError as error:
+        if encoding is None and error.code == expat.errors.codes[expat.errors.XML_ERROR_INCORRECT_ENCODING]:
+            return _parse(data, name, "utf-8")  # texts that were converted without changing their declaration
         place = f"line {error.lineno}, column {error.offset + 1}"
         text = expat.ErrorString(error.code)
         raise InputError(f"{name} is not valid XML: {text} in {place}.", "source") from None

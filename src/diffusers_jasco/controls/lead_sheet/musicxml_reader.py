@@ -280,11 +280,13 @@ class _Assembly:
     # Attributes
 
     def _signatures(self) -> list[tuple[TimeSignature, bool]]:
-        """The time signature of each bar, and whether it begins there."""
+        """The time signature of each bar, and whether it begins there. Other parts count only if the part has none."""
+        has_own = any(measure.time_signature is not None for measure in self.melody.measures)
         current = TimeSignature(4, 4)
         result = []
-        for row in self.rows:
-            new = next((measure.time_signature for measure in row if measure.time_signature is not None), current)
+        for index, row in enumerate(self.rows):
+            measures = self.melody.measures[index : index + 1] if has_own else row
+            new = next((measure.time_signature for measure in measures if measure.time_signature is not None), current)
             result.append((new, new != current))
             current = new
         return result
