@@ -58,7 +58,7 @@ _SOLO_PROGRAMS = frozenset((*range(64, 80), 22, 40, 56, 59))
 _CERTAIN = 0.75  # selections with a lower probability are reported as uncertain
 
 
-def choose_melody_track(midi: Midi, start: float, end: float) -> int:
+def choose_melody_track(midi: Midi, start: float, end: float, tracks: Sequence[int] | None = None) -> int:
     r"""
     Selects the melody track: the track with the best name (see [`~controls.midi_names.melody_rank`]), or else the most
     probable one. Tracks that sound in the requested time range take precedence. The selection is logged.
@@ -66,6 +66,7 @@ def choose_melody_track(midi: Midi, start: float, end: float) -> int:
     Args:
         midi ([`Midi`]): the MIDI file.
         start, end (`float`): the requested time range in seconds.
+        tracks (`Sequence[int]`, *optional*): indices of the tracks to choose from; by default all except drums.
 
     Returns:
         `int`: the index of the track.
@@ -73,7 +74,7 @@ def choose_melody_track(midi: Midi, start: float, end: float) -> int:
     Raises:
         [`InputError`]: if the file has no notes except drums.
     """
-    pitched = pitched_tracks(midi)
+    pitched = pitched_tracks(midi) if tracks is None else list(tracks)
     if not pitched:
         raise EmptyInputError(f"`melody`: {midi.path} has no track with notes (drums do not count).", "melody")
     sounding = [index for index in pitched if _sounds(midi.tracks[index], start, end)]

@@ -145,6 +145,16 @@ def test_an_unknown_part(path):
         read_midi(path, "Oboe")
 
 
+def test_chords_and_bass_are_no_melody(path, caplog):
+    """An unnamed melody is found among chords that are higher and a bass line."""
+    high = in_beats([(p + 24, 2 * i, 2 * i + 2) for i, notes in enumerate(BLOCKS) for p in notes])
+    bass = in_beats([(36 + i % 5, i, i + 1) for i in range(4)])
+    write(path, track(high, "Strings"), track(bass, "Contrabass"), track(in_beats(TUNE), "Oboe"))
+    assert [pitch for pitch, *_ in read_midi(path).melody] == [60, 62, 64, 65]
+    assert not read_midi(write(path, track(high), track(bass))).melody
+    assert "has no melody, only chords or a bass" in caplog.text
+
+
 def test_files_without_some_parts(path):
     sheet = read_midi(write(path, track(blocks(), "Piano")))
     assert sheet.chords == (("C", 0), ("F", 2)) and not sheet.melody and not sheet.hits

@@ -77,23 +77,25 @@ def _find_melody(midi: Midi, pitched: Sequence[int], part: str | int | None) -> 
         return midi.find_track(part, pitched, "part")
     if not pitched:
         return None
-    index = choose_melody_track(midi, 0.0, math.inf)
-    track = midi.tracks[index]
-    if index not in pitched:
-        return None
+    possible = [index for index in pitched if _may_be_melody(midi.tracks[index])]
+    if possible:
+        return choose_melody_track(midi, 0.0, math.inf, possible)
+    logger.warning(
+        f"{midi.path} has no melody, only chords or a bass. To use one of its tracks as the melody, write its name or"
+        f" number after the path, as in '….mid#{pitched[0]}': {list_names([midi.describe(index) for index in pitched])}."
+    )
+    return None
+
+
+def _may_be_melody(track: MidiTrack) -> bool:
+    """Whether a track has the name of a melody, or neither the name nor the notes of chords or a bass."""
     if melody_rank(track.name) is not None:
-        return index
+        return True
+    if is_chords_name(track.name) or is_bass_name(track.name):
+        return False
     sizes = np.unique(track.starts.round(2), return_counts=True)[1]
     is_chordal = (sizes >= 3).mean() > _SHARE_OF_CHORDS
-    is_low = float(np.median(track.pitches)) < _LOWEST_MELODY
-    if is_chordal or is_low or is_chords_name(track.name) or is_bass_name(track.name):
-        logger.warning(
-            f"{midi.path} has no melody: track {midi.describe(index)} has chords or a bass. To use a track, write its name"
-            f" or number after the path, as in '….mid#{index}':"
-            f" {list_names([midi.describe(other) for other in pitched])}."
-        )
-        return None
-    return index
+    return not is_chordal and float(np.median(track.pitches)) >= _LOWEST_MELODY
 
 
 def _to_melody(midi: Midi, track: MidiTrack) -> list[tuple[int, int, int]]:
