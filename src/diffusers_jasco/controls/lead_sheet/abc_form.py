@@ -26,9 +26,8 @@ from .bars import Bar, ChordMark, Section, TempoMark, TimeSignature
 
 def complete_repeats(bars: Sequence[Draft], sections: Sequence[int]):
     r"""
-    Marks where passages without `|:` begin: after the last repeat sign, the last double bar line if it is later, the
-    beginning of the section or the tune. Repeat signs at the end of a last
-    ending do not repeat it.
+    Marks where repeated passages without `|:` begin: at the beginning of the tune, and later after the last repeat sign,
+    double bar line or beginning of a section.
 
     Args:
         bars (`Sequence` of [`Draft`]): the bars of a voice, which are changed.
@@ -67,15 +66,34 @@ def complete_repeats(bars: Sequence[Draft], sections: Sequence[int]):
                 # The last ending is followed by another repeated passage.
                 bars[last + length - 1].ending_stop = True
                 bars[last + length].repeat_start = True
-            else:
-                total = max(number for _, numbers in group for number in numbers)
-                bar.repeat_end = min(max(total, 1), 100)
         elif begin < len(bars):
             bars[begin].repeat_start = bars[begin].repeat_start or begin > 0
         if not continues:
             start, fresh, group = None, index + 1, []
         elif start is None:
             start = begin
+    _count_repeats(bars)
+
+
+def _count_repeats(bars: Sequence[Draft]):
+    """Sets how many times passages with endings are played from the numbers of these."""
+    signs: list[Draft] = []
+    numbers: set[int] = set()
+    in_ending = False
+    for bar in [*bars, Draft(repeat_start=True)]:
+        if bar.repeat_start or (1 in bar.endings and max(numbers, default=1) > 1):
+            for sign in signs:
+                sign.repeat_end = min(max(sign.repeat_end, *numbers), 100)
+            signs, numbers = [], set()
+        if bar.endings:
+            in_ending = True
+            numbers.update(bar.endings)
+        elif not in_ending and numbers and bar.repeat_end:
+            signs, numbers = [], set()
+        if bar.repeat_end and in_ending:
+            signs.append(bar)
+        if bar.repeat_end or bar.ending_stop:
+            in_ending = False
 
 
 def _is_closed_later(bars: Sequence[Draft], index: int) -> bool:

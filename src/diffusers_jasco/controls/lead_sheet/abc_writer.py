@@ -63,18 +63,20 @@ def to_abc(sheet: LeadSheet) -> str:
     lines = _header(sheet)
     writer = _BarWriter(sheet.key)
     bars = [bar for section in sections for bar in section.bars]
-    index = 0
+    index, in_ending, is_closed = 0, False, False
     for number, section in enumerate(sections):
         lines += _section_lines(section, number)
         line: list[str] = []
         syllables: list[str] = []
         for position, bar in enumerate(section.bars):
             following = bars[index + 1] if index + 1 < len(bars) else None
-            text, words = writer.write(bar, is_first=index == 0)
-            line.append(text + _bar_line(bar, following))
+            text, words = writer.write(bar, is_first=index == 0, is_line_start=not line)
+            is_last = position + 1 == len(section.bars)
+            in_ending = bool(bar.endings) or (in_ending and not is_closed)
+            is_closed = bool(bar.repeat_end) or bar.ending_stop
+            line.append(text + _bar_line(bar, following, in_ending, is_last))
             syllables += words
             index += 1
-            is_last = position + 1 == len(section.bars)
             if is_last or (len(line) >= _BARS_PER_LINE and not (following is not None and following.endings)):
                 lines.append(" ".join(line))
                 if any(syllable != "*" for syllable in syllables):
@@ -182,14 +184,24 @@ def _with_starts(sections: Sequence[Section]) -> list[Section]:
     ]  # fmt: skip
 
 
-def _bar_line(bar: Bar, following: Bar | None) -> str:
-    ends = ":" * (bar.repeat_end - 1) if bar.repeat_end > 1 else ""
+def _bar_line(bar: Bar, following: Bar | None, in_ending: bool, is_last: bool) -> str:
+    """The bar line after a bar, with the numbers of the ending that begins in the same line of text."""
+    # With endings, their numbers tell how often the passage is played.
+    count = min(bar.repeat_end, 2) if in_ending else bar.repeat_end
+    ends = ":" * (count - 1) if count > 1 else ""
     begins = ":" if following is not None and following.repeat_start else ""
+    numbers = _numbers(following) if following is not None and following.endings and not is_last else ""
+    if begins and numbers:
+        numbers = f" [{numbers}"
     if ends or begins:
-        return f" {ends}|{begins}"
+        return f" {ends}|{begins}{numbers}"
     if following is None:
         return " |]"
-    return " ||" if bar.ending_stop and not following.endings else " |"
+    return " ||" if bar.ending_stop and not following.endings else f" |{numbers}"
+
+
+def _numbers(bar: Bar) -> str:
+    return ",".join(map(str, bar.endings))
 
 
 # Bars
@@ -209,21 +221,22 @@ class _BarWriter:
     key: str
     accidentals: set[str] = field(default_factory=set)  # letters with an accidental in this bar
 
-    def write(self, bar: Bar, is_first: bool) -> tuple[str, list[str]]:
+    def write(self, bar: Bar, is_first: bool, is_line_start: bool) -> tuple[str, list[str]]:
         r"""
         Writes a bar.
 
         Args:
             bar ([`Bar`]): the bar.
             is_first (`bool`): whether it is the first one of the tune, before which no bar line has been written.
+            is_line_start (`bool`): whether it begins a line; otherwise the bar line before it has the numbers of its ending.
 
         Returns:
             `tuple[str, list[str]]`: the bar without its bar line at the end, and the syllables of its notes.
         """
         self.accidentals = set()
         parts = []
-        if bar.endings:
-            parts.append("[" + ",".join(map(str, bar.endings)))
+        if bar.endings and (is_first or is_line_start):
+            parts.append(f"[{_numbers(bar)}")
         elif is_first and bar.repeat_start:
             parts.append("|:")
         if bar.time_signature is not None:
