@@ -200,6 +200,7 @@ class TestMusic:
         [
             ("C2 D/ E/2 F// G3/2|", [2, 0.5, 0.5, 0.25, 1.5]),
             ("C>D E<F G>>A|", [1.5, 0.5, 0.5, 1.5, 1.75, 0.25]),
+            ("C>D/ E>F>G|A>A2|", [1.5, 0.5, 1.5, 0.75, 0.5, 1, 2]),
             ("(3CDE (3:2:2C2D|", [2 / 3, 2 / 3, 2 / 3, 4 / 3, 2 / 3]),
             ("(3 C>DE F|", [1, 1 / 3, 2 / 3, 1]),
             ("C2- C-|C D|", [4, 1]),
@@ -242,6 +243,7 @@ class TestMusic:
             ('"Nothing here"C4|', []),
             ('"C" "G"C4|', ["G"]),
             ('"C G"C4|', ["C", "G"]),
+            ('"C"C>"G"D|', ["C", "G"]),
         ],
     )
     def test_chords(self, text, expected):
@@ -249,6 +251,9 @@ class TestMusic:
 
     def test_two_chords_in_one_text_divide_the_note(self):
         assert read('"C G"C4|').chords == (("C", 0), ("G", 2))
+
+    def test_chords_within_broken_rhythms(self):
+        assert read('"C"C>"G"D|').chords == (("C", 0), ("G", Fraction(3, 2)))
 
     def test_bars_with_chords_only(self):
         sheet = read('"C" | "Am" "F" | "G" |]')

@@ -101,7 +101,8 @@ class Voice:
     overlay: bool = False  # the rest of the bar is a second layer, which is ignored
     in_ending: bool = False
     opening: int = 0  # colons of the last repeat start
-    factor: Fraction = Fraction(1)  # of the next note, after a broken rhythm
+    broken: tuple[str, int] | None = None  # sign and count of a broken rhythm before the next note
+    last_length: Fraction = Fraction(0)  # of the last note, before broken rhythms
     tuplets: list[list] = field(default_factory=list)  # [factor, remaining notes]
     verse: list[tuple[int, DraftNote]] = field(default_factory=list)  # notes since the last lyrics, with their bars
     verse_line: int = 0  # where the notes of the last line begin in `verse`
@@ -149,15 +150,40 @@ class Voice:
 
     def scale(self, length: Fraction) -> Fraction:
         """The length of the next note or rest with tuplets and broken rhythm, which are advanced."""
-        length *= self.factor
-        self.factor = Fraction(1)
         for tuplet in self.tuplets:
             length *= tuplet[0]
             tuplet[1] -= 1
         self.tuplets = [tuplet for tuplet in self.tuplets if tuplet[1] > 0]
-        if length > _LONGEST_BAR or length.denominator > _FINEST:
+        before, self.last_length = self.last_length, length
+        if self.broken is not None:
+            length *= self._break_rhythm(before, length)
+            self.broken = None
+        if length > _LONGEST_BAR / 2 or length.denominator > _FINEST:
             raise VoiceError("a note has a length that is out of range")
         return length
+
+    def _break_rhythm(self, before: Fraction, length: Fraction) -> Fraction:
+        """
+        Applies a broken rhythm to the last note, and returns the factor for the next one. Some write `A>B/` for `A>B`;
+        between other notes of different lengths, the sign has no meaning.
+        """
+        sign, count = self.broken or (">", 1)
+        short = Fraction(1, 2**count)
+        first, second = (2 - short, short) if sign == ">" else (short, 2 - short)
+        if sign == ">" and length == before * short:
+            second = Fraction(1)
+        elif sign == "<" and before == length * short:
+            first = Fraction(1)
+        elif length != before:
+            return Fraction(1)
+        if not self.overlay and self.current.notes:
+            bar, last = self.current, self.current.notes[-1]
+            end = bar.length
+            last.length *= first
+            bar.length = last.start + last.length
+            bar.chords = [mark._replace(start=bar.length) if mark.start == end else mark for mark in bar.chords]
+            bar.tempos = [mark._replace(start=bar.length) if mark.start == end else mark for mark in bar.tempos]
+        return second
 
     def add(self, pitch: int | None, length: Fraction, line: int, letters: tuple[tuple[str, int, int], ...] = ()):
         r"""
@@ -176,7 +202,7 @@ class Voice:
         bar = self.current
         if not bar.notes and not bar.length:
             bar.line = line
-        if bar.length + length > _LONGEST_BAR:
+        if bar.length and bar.length + length > _LONGEST_BAR / 2:
             self._split()
             bar = self.current
         note = DraftNote(pitch, bar.length, length)
@@ -206,15 +232,9 @@ class Voice:
         Lengthens the last note of the bar at the expense of the next one (`>`), or the other way round (`<`). Returns
         whether there is a last note.
         """
-        if not self.current.notes:
-            return self.overlay
-        short = Fraction(1, 2**count)
-        before, self.factor = (2 - short, short) if sign == ">" else (short, 2 - short)
-        last = self.current.notes[-1]
-        if not self.overlay:
-            last.length *= before
-            self.current.length = last.start + last.length
-        return True
+        if self.current.notes:
+            self.broken = (sign, count)
+        return bool(self.current.notes)
 
     def add_chord(self, label: str, offset: Fraction = Fraction(0)):
         """Adds a chord at the current position. It replaces another one there."""
@@ -243,6 +263,7 @@ class Voice:
             sign (`str`): the bar line: `|`, `||`, `:|`, `|:`, `::` and similar ones.
         """
         self.overlay = False
+        self.broken = None
         self.accidentals = {}
         bar = self.current
         if bar.length:
