@@ -36,8 +36,8 @@ READABLE = f"{', '.join(CHORD_SUFFIXES)} or an audio file's suffix"
 
 # Lead sheets, which `controls.lead_sheet` reads, and scores that have to be exported in one of these formats.
 _LEAD_SHEETS = (".abc", ".musicxml", ".xml", ".mxl", ".cho", ".chopro", ".chordpro", ".pro", ".crd", ".html", ".htm",
-                ".irealb")  # fmt: skip
-_SCORES = (".chord", ".onsong", ".krn", ".mscx", ".mscz", ".gp", ".gp3", ".gp4", ".gp5", ".gpx", ".sgu", ".mgu", ".ls",
+                ".irealb", ".chord")  # fmt: skip
+_SCORES = (".onsong", ".krn", ".mscx", ".mscz", ".gp", ".gp3", ".gp4", ".gp5", ".gpx", ".sgu", ".mgu", ".ls",
            ".rntxt")  # fmt: skip
 _LEAD_SHEET_TEXT = re.compile(
     r"\s*(irealb(ook)?://|<\?xml|<!doctype|<score-partwise|<html|X:\s*\d+\s*$|%abc"

@@ -148,7 +148,9 @@ def test_chords_above_the_lyrics_in_a_chordpro_file():
         ("[A]\nC G", False),
         ("[Verse]\nC | G", False),
         ('{"title": "A"}', False),
-        ("X:1\nK:C\nCDEF|", False),
+        ("X:1\nT:Dance [D]\nK:C\nCDEF|\n{c}d2 {g}a2", False),
+        ('{start_of_grid shape="4x4"}\n| C | G |', True),
+        ("{c:Chorus}\nla", True),
     ],
 )
 def test_is_chordpro(text, expected):

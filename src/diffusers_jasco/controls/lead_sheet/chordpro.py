@@ -36,11 +36,12 @@ _MAX_LINES = 100_000
 _DIRECTIVE = re.compile(
     r"\{\s*(?P<name>[A-Za-z_][\w.]*)(?P<selector>-[\w-]+!?)?\s*(?:[:=\s]\s*(?P<value>[^{}\n]*?)\s*)?\}"
 )
+# Directives that identify the format: those with a value, and some without. {c} may also be a grace note of ABC.
 _KNOWN = re.compile(
-    r"^\s*\{\s*(title|t|subtitle|st|su|artist|composer|lyricist|album|year|key|tempo|time|capo|duration|meta|comment|"
-    r"c|ci|cb|comment_italic|comment_box|highlight|chorus|define|chord|soc|sov|sob|sot|sog|eoc|eov|eob|eot|eog|"
-    r"start_of_\w+|end_of_\w+|new_song|ns|textfont|textsize|chordfont|chordsize|columns|col|transpose|new_page|np)\b"
-    r"[\w-]*!?\s*[:}\s=]",
+    r"^\s*\{\s*((title|t|subtitle|st|su|artist|composer|lyricist|album|year|key|tempo|time|capo|duration|meta|comment|c|"
+    r"ci|cb|comment_italic|comment_box|highlight|define|chord|textfont|textsize|chordfont|chordsize|columns|col|transpose|"
+    r"start_of_\w+|so[cvbtg])[\w-]*!?\s*[:=]|(chorus|so[cvbtg]|eo[cvbtg]|new_song|ns|new_page|np)\s*\}"
+    r"|(title|artist|meta|comment|define|start_of_\w+|end_of_\w+)[\w-]*!?[\s}])",
     re.IGNORECASE | re.MULTILINE,
 )
 _SHORT = {
@@ -77,6 +78,8 @@ def is_chordpro(text: str) -> bool:
     text = text[:200_000]
     if _KNOWN.search(text):
         return True
+    if re.search(r"^X:\s*\d+\s*$", text, re.MULTILINE):
+        return False  # ABC, whose titles may contain [D]
     for line in text.splitlines():
         chords = _BRACKET.findall(line)
         words = _BRACKET.sub("", line)
