@@ -62,7 +62,7 @@ def load_score(path: str | os.PathLike) -> Element:
     """
     name = os.fspath(path)
     if not isinstance(name, str) or "\0" in name or not os.path.exists(name):
-        raise FileNotFoundError(f"There is no file {shorten(path)}.")
+        raise FileNotFoundError(f"The file {shorten(path)} does not exist.")
     if os.path.isdir(name):
         raise InputError(f"{shorten(path)} is a folder; a MusicXML file is required.", "source")
     try:

@@ -156,7 +156,7 @@ def _read_chord(items: dict[str, list[Element]]) -> str:
     suffix, notes = _READABLE[known]
     if degrees:
         notes = _alter(notes, degrees)
-        suffix = _suffix(frozenset(notes.values()), suffix)
+        suffix = _suffix(frozenset(notes.values()))
     elif text and text != suffix:
         # Some programs write the kind that is nearest, and the chord only as text.
         written = parse_chord(root + text) if len(root + text) <= MAX_LENGTH and "/" not in text else None
@@ -239,7 +239,7 @@ def _spellings() -> dict[frozenset[int], str]:
     return spellings
 
 
-def _suffix(intervals: frozenset[int], suffix: str) -> str:
+def _suffix(intervals: frozenset[int]) -> str:
     """A suffix for a set of notes, with explicit notes (`:(3,5,b9)`) if there is no usual one."""
     found = _spellings().get(intervals | {0})
     if found is not None:

@@ -54,7 +54,7 @@ class WrittenNote(NamedTuple):
 @dataclass
 class Measure:
     r"""
-    What one part has in a measure.
+    The content of one part in a measure.
 
     Args:
         number (`str`): printed number.

@@ -65,6 +65,8 @@ def to_musicxml(sheet: LeadSheet) -> str:
     Returns:
         `str`: the content of a `.musicxml` file in UTF-8.
     """
+    if count := sum(bool(bar.lyrics and not bar.notes) for bar in sheet.bars):
+        logger.warning(f"The words of {count} bar(s) without notes are not written to MusicXML.")
     sheet = _write_repeats(sheet)
     root = Element("score-partwise", {"version": "4.0"})
     if sheet.title:
@@ -280,8 +282,6 @@ class _Writer:
                 swing = SubElement(SubElement(direction, "sound"), "swing")
                 for tag, value in (("first", "2"), ("second", "1"), ("swing-type", "eighth")):
                     _text(swing, tag, value)
-        if bar.lyrics and not any(note.lyric for note in bar.notes) and not bar.notes:
-            logger.warning(f"The words of bar {index + 1} are not written to MusicXML, because it has no notes.")
 
     def _write_tempo(self, measure: Element, mark: TempoMark, offset: Fraction = Fraction(0)):
         value = split_value(mark.unit)

@@ -94,7 +94,7 @@ def _odd(number: int) -> int:
 
 
 def _find_tuplets(points: Sequence[Fraction]) -> list[tuple[Fraction, Fraction, int]]:
-    """Tuplets as `(start, end, actual notes)`; each contains the positions that are no binary fractions."""
+    """Tuplets as `(start, end, actual notes)`; each contains positions that are not binary fractions."""
     groups: list[tuple[Fraction, Fraction, int]] = []
     end = points[-1]
     for point in points:
