@@ -122,6 +122,13 @@ def test_comments_without_bars_recall_their_section():
     assert sheet.sections[2].bars == sheet.sections[0].bars
 
 
+def test_abc_block_of_a_song_without_chords():
+    sheet = read_chordpro('{title: A}\n{start_of_abc}\nX:1\nT:B\nL:1/4\nK:G\n{c}G A "D7"B c|\n{end_of_abc}\n')
+
+    assert (sheet.title, sheet.key, sheet.chords) == ("A", "G major", (("D7", 2),))
+    assert [pitch for pitch, _, _ in sheet.melody] == [67, 69, 71, 72]
+
+
 def test_sections_of_other_instruments_are_skipped():
     sheet = read_chordpro(
         "[C]a\n{start_of_verse-alto}\n[G]b\n{end_of_verse}\n{start_of_verse-alto!}\n[F]c\n{end_of_verse}"

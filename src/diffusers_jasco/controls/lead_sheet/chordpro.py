@@ -16,11 +16,13 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 from diffusers.utils import logging
 
 from ...utils.errors import InputError, list_names, shorten
+from .abc_reader import read_abc
 from .bar_notation import BarList, Cell, Measure, parse_row, parse_tempo
 from .bars import TempoMark, TimeSignature
 from .chart_chords import find_notation, read_label
@@ -52,6 +54,7 @@ _SHORT = {
 }  # fmt: skip
 _SKIPPED = ("tab", "abc", "ly", "svg", "textblock", "musicxml", "strum", "highlight", "image")
 _NOT_READ = ("abc", "ly", "musicxml")  # skipped blocks that contain music
+_ABC_BLOCK = re.compile(r"^\s*\{start_of_abc\b[^{}]*\}[^\n]*\n(.*?)^\s*\{end_of_abc\s*\}", re.DOTALL | re.MULTILINE)
 _BRACKET = re.compile(r"\[([^\[\]\n]*)\]")
 _TAB_LINE = re.compile(
     r"\s*([A-Ga-g][#b]?)?\s*[|:]?[-–](?=.*[-–]{3})[-–0-9hpxbrst/\\~()^ |:*.]*$|.*[-–]{6,}.*\d.*[-–]{2,}"
@@ -99,8 +102,8 @@ def read_chordpro(text: str, name: str = "the text") -> LeadSheet:
     - Bars come from grids (`{start_of_grid}`) and from lines in bar notation (`| [C] . | [G] |`). Chords over lyrics
       have no rhythm: each lasts one bar, with a warning.
     - `{capo}` and `{transpose}` change chords and keys to the sounding pitch.
-    - `{chorus}` plays the last chorus again. Tabs are skipped, ABC and LilyPond blocks with a warning. If the file has
-      several songs, the first is read, with a warning.
+    - `{chorus}` plays the last chorus again. Tabs are skipped, ABC and LilyPond blocks with a warning; of a song without
+      chords, the first ABC block is read. If the file has several songs, the first is read, with a warning.
 
     Args:
         text (`str`): the content of the file.
@@ -119,6 +122,7 @@ def read_chordpro(text: str, name: str = "the text") -> LeadSheet:
 class _Reader:
     def __init__(self, text: str, name: str):
         self.name = name
+        self.abc = _ABC_BLOCK.search(text)
         self.items = list(_first_song(_items(text, name), name))
         self.bars = BarList(name)
         self.sections = SectionList(self.bars.bars)
@@ -134,6 +138,7 @@ class _Reader:
         self.has_guessed_rhythm = False
         self.pending_lyrics = ""  # before the first chord of a section
         self.chorus = "Chorus"  # name of the last chorus
+        self.blocks: set[str] = set()  # notations of blocks that are not read
         self.warned: set[str] = set()
 
     def read(self) -> LeadSheet:
@@ -150,6 +155,9 @@ class _Reader:
             else:
                 self._take_text(item)
         sections = self.sections.finish()
+        if not sections and self.abc is not None:
+            sheet = read_abc(self.abc[1], self.name)
+            return replace(sheet, title=self.title or sheet.title, composer=self._composer() or sheet.composer)
         if not sections:
             raise InputError(
                 f"`source`: {self.name} has no chords. ChordPro songs have chords in brackets ('[C]Hello [G]world') or"
@@ -162,7 +170,7 @@ class _Reader:
         sheet = LeadSheet(
             sections,
             title=self.title,
-            composer=self.composers.get("composer") or self.composers.get("artist") or self.subtitle,
+            composer=self._composer(),
             tempo=tempo.bpm,
             beat_unit=tempo.unit,
             time_signature=self.bars.first_signature,
@@ -170,12 +178,17 @@ class _Reader:
         )
         return sheet.transpose(self.capo)
 
+    def _composer(self) -> str:
+        return self.composers.get("composer") or self.composers.get("artist") or self.subtitle
+
     def _warn(self):
         if self.has_guessed_rhythm:
             logger.warning(
                 f"{self.name} has chords over lyrics, which don't say how long they last: each one lasts a bar of"
                 f" {self.bars.time_signature}. For an exact rhythm, use a grid: {{start_of_grid}} | C . G . | Am |."
             )
+        for notation in sorted(self.blocks):
+            logger.warning(f"{self.name}: blocks of {notation} notation were skipped.")
         if self.ignored:
             names = list_names(sorted({repr(text) for text in self.ignored}), 5)
             logger.warning(f"{self.name}: the following texts in brackets are not chords and were skipped: {names}.")
@@ -274,7 +287,7 @@ class _Reader:
         self.block = kind
         if kind in _SKIPPED:
             if kind in _NOT_READ:
-                self._warn_once(f"{self.name}: a block of {kind.upper()} notation was skipped.")
+                self.blocks.add(kind.upper())
             return
         attributes = {match[1].lower(): match[2] or match[3] or match[4] or "" for match in _ATTRIBUTE.finditer(value)}
         label = attributes.get("label", "") if attributes else value
