@@ -482,6 +482,7 @@ class TestHostileInput:
             "X:1\nM:64/1\nK:C\nZ9999|",
             "X:1\nK:C octave=99\nC|",
             "X:" * 1000,
+            "X:1\nK:C\n[0 C4:|D4:|",
         ],
     )
     def test_limits(self, text):

@@ -83,7 +83,7 @@ def _count_repeats(bars: Sequence[Draft]):
     for bar in [*bars, Draft(repeat_start=True)]:
         if bar.repeat_start or (1 in bar.endings and max(numbers, default=1) > 1):
             for sign in signs:
-                sign.repeat_end = min(max(sign.repeat_end, *numbers), 100)
+                sign.repeat_end = min(max([sign.repeat_end, *numbers]), 100)
             signs, numbers = [], set()
         if bar.endings:
             in_ending = True

@@ -149,7 +149,7 @@ def parse_tempo(text: str, unit: Fraction, beat: Fraction) -> TempoMark | None:
     if match := _BEATS.match(plain):
         parts = re.findall(r"(\d+)\s*/\s*(\d+)", match[1])
         if all(int(below) for _, below in parts):
-            length = 4 * sum(Fraction(int(above), int(below)) for above, below in parts)
+            length = 4 * sum((Fraction(int(above), int(below)) for above, below in parts), Fraction(0))
             return _checked_tempo(float(match[2]), length, text)
     elif match := _UNIT_BEATS.match(plain):
         if int(match[2] or 1):

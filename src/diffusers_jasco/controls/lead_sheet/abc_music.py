@@ -118,7 +118,8 @@ class MusicReader:
             return voice, match.end()
         if sign == "[":
             if match := _BRACKET_ENDING.match(text, position):
-                voice.begin_ending(_numbers(match[1] or match[2] or ""))
+                if numbers := _numbers(match[1] or match[2] or ""):
+                    voice.begin_ending(numbers)
                 return voice, match.end()
             return voice, self._chord(voice, text, position, line)
         if (match := _BROKEN.match(text, position)) and not text.startswith("(", position):
@@ -167,7 +168,7 @@ class MusicReader:
 
     def _rest(self, voice: Voice, match: re.Match, line: int):
         if match[1] in "ZX":
-            count = re.match(r"\d{0,6}", match[2])[0]
+            count = match[2].partition("/")[0][:6]
             self._place(voice, Fraction(0))
             voice.rest_bars(int(count or 1), line)
             return

@@ -176,11 +176,11 @@ def _read_lines(text: str) -> tuple[list[Line], dict[int, str]]:
     skipped_to = None
     for number, raw in enumerate(re.split(r"\r\n|[\n\r]", text.removeprefix("\ufeff")), 1):
         stripped = raw.strip()
-        if skipped_to is not None or (begin := re.match(r"(?:%%|I:)begin(\w+)", stripped)):
-            if skipped_to is None:
-                skipped_to = f"end{begin[1]}"
-            elif skipped_to in stripped[:40]:
-                skipped_to = None
+        if skipped_to is not None:
+            skipped_to = None if skipped_to in stripped[:40] else skipped_to
+            continue
+        if begin := re.match(r"(?:%%|I:)begin(\w+)", stripped):
+            skipped_to = f"end{begin[1]}"
             continue
         if stripped.startswith("%%"):
             lines.append(Line(number, stripped))

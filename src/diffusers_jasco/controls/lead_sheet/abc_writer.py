@@ -302,13 +302,13 @@ def _split(bar: Bar, positions: Sequence[Fraction]) -> list[_Piece]:
     if now < bar.length:
         spans.append((now, bar.length, None))
     pieces = []
-    for start, end, note in spans:
+    for start, end, sounding in spans:
         cuts = [start, *(position for position in positions if start < position < end), end]
         limits = [point for first, last in zip(cuts, cuts[1:]) for point in _notatable(first, last)]
         for number, (first, last) in enumerate(zip([start, *limits], limits)):
-            continues = note is not None and (number + 1 < len(limits) or note.tied)
-            lyric = note.lyric if note is not None and not number else ""
-            pieces.append(_Piece(first, last, note and note._replace(lyric=lyric), continues))
+            continues = sounding is not None and (number + 1 < len(limits) or sounding.tied)
+            lyric = sounding.lyric if sounding is not None and not number else ""
+            pieces.append(_Piece(first, last, sounding and sounding._replace(lyric=lyric), continues))
     return pieces
 
 
@@ -329,7 +329,7 @@ def _monophonic(notes: Sequence[Note]) -> list[Note]:
 
 def _notatable(start: Fraction, end: Fraction) -> list[Fraction]:
     """The ends of the notes, tied, that fill a length; one note if its length has at most two dots."""
-    points = []
+    points: list[Fraction] = []
     while True:
         length = (end - start) / _UNIT
         odd = length.numerator
