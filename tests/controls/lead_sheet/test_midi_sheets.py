@@ -89,12 +89,12 @@ def test_a_song_of_a_sequencer(path):
     drums = b"".join(b"\0\x99" + bytes([key, 100]) + b"\x81\x70\x89" + bytes([key, 0]) for key in (36, 42, 38, 42))
     write(
         path,
-        track(timed((0, signature(4, 4)), (0, meta(0x59, b"\xfd\0")), (0, meta(0x06, b"Verse"))), "My Song"),
+        track(timed((0, signature(4, 4)), (0, meta(0x59, b"\xfd\0")), (0, meta(0x06, b"[Verse]"))), "My Song"),
         track(in_beats([*TUNE, *((p, s + 4, e + 4) for p, s, e in TUNE)]), "Vocals"),
         track(blocks(4), "Piano"),
         track(drums, "Kit"),
         track(
-            timed((0, tempo(90)), (4, tempo(180)), (4, meta(0x59, b"\x02\x01")), (4.1, meta(0x06, b"Chorus 2"))),
+            timed((0, tempo(90)), (4, tempo(180)), (4, meta(0x59, b"\x02\x01")), (4.1, meta(0x06, b"Chorus (loud)"))),
             "Tempo",
         ),
     )
@@ -105,7 +105,7 @@ def test_a_song_of_a_sequencer(path):
     assert [(drum, start) for drum, start, _ in sheet.hits] == [
         ("kick", 0), ("hat", F(1, 2)), ("snare", 1), ("hat", F(3, 2))
     ]  # fmt: skip
-    assert [(section.name, len(section.bars)) for section in sheet.sections] == [("Verse", 1), ("Chorus 2", 1)]
+    assert [(section.name, len(section.bars)) for section in sheet.sections] == [("Verse", 1), ("Chorus (loud)", 1)]
     assert sheet.sections[1].bars[0].tempos == (TempoMark(180),) and sheet.sections[1].bars[0].key == "B minor"
     controls = sheet.to_controls()
     assert controls["chords"] == [("C", 0), ("F", pytest.approx(4 * 60 / 90))]
@@ -191,10 +191,16 @@ def test_lyrics(path):
 
 
 def test_chord_names_in_markers(path):
-    """Some programs write chord symbols as markers; rehearsal letters are sections."""
+    """Some programs write chord symbols as markers or lyrics; rehearsal letters are sections."""
     names = timed(*((2 * i, meta(6, name)) for i, name in enumerate([b"Am7", b"D7", b"G", b"C/E"])))
     sheet = read_midi(write(path, track(names), track(in_beats(TUNE), "Melody")))
     assert sheet.chords == (("Am7", 0), ("D7", 2), ("G", 4), ("C/E", 6)) and sheet.sections[0].name == ""
+    names = timed(*((i, meta(5, name)) for i, name in enumerate([b"am", b"D7", b"G sus4", b"G"])))
+    sheet = read_midi(write(path, track(names), track(in_beats(TUNE), "Melody")))
+    assert sheet.chords == (("Am", 0), ("D7", 1), ("Gsus4", 2), ("G", 3)) and sheet.lyrics == ""
+    words = timed(*((i, meta(5, b"do ")) for i in range(4)))
+    sheet = read_midi(write(path, track(words), track(in_beats([(60, i, i + 1) for i in range(4)]), "Melody")))
+    assert sheet.lyrics == "do do do do" and not sheet.chords
     letters = timed(*((4 * i, meta(6, name)) for i, name in enumerate([b"A", b"B", b"A", b"C"])))
     tune = in_beats([(60, 0, 16)])
     sheet = read_midi(write(path, track(letters), track(tune, "Melody")))

@@ -37,6 +37,7 @@ _SECTION_WORDS = (
 ).split()
 _SECTION = re.compile(rf"[\[(]?\s*(?:\d+(?:st|nd|rd|th)?\s+)?(?:{'|'.join(_SECTION_WORDS)})\b.{{0,20}}", re.IGNORECASE)
 _REHEARSAL = re.compile(r"[A-Z]\d?'?")
+_WORD = re.compile(r"Am?|[A-G]o|NC?")
 _LONGEST_NAME = 40
 _MIN_CHORDS = 4
 
@@ -88,7 +89,7 @@ def read_sections(midi: Midi) -> list[tuple[int, str]]:
     names: dict[int, str] = {}
     chords = {(tick, label) for label, tick in read_chord_labels(midi)}
     for event, text in zip(events, decode_all([event.data for event in events])):
-        name = " ".join(text.split()).strip("[]()<>\"' ")
+        name = re.sub(r"^[\[(<\"](.*)[\])>\"]$", r"\1", " ".join(text.split())).strip()
         if not name or len(name) > _LONGEST_NAME or name.lower().startswith(CHORD_PREFIX):
             continue
         if (event.tick, text.strip()) in chords:
@@ -104,10 +105,10 @@ def read_sections(midi: Midi) -> list[tuple[int, str]]:
 
 def read_chord_labels(midi: Midi) -> list[tuple[str, int]]:
     """
-    Chords that are written as text, as `(label, tick)`: texts such as `chord: Am7`, or else texts or markers that are
-    nearly all chords.
+    Chords that are written as text, as `(label, tick)`: texts such as `chord: Am7`, or else texts, markers or lyrics that
+    are nearly all chords.
     """
-    events = [event for event in midi.events if event.kind in (TEXT, MARKER, CUE)]
+    events = [event for event in midi.events if event.kind in (TEXT, MARKER, CUE, LYRIC)]
     texts = [text.strip() for text in decode_all([event.data for event in events])]
     own = [
         (text[len(CHORD_PREFIX) :].strip(), event.tick)
@@ -117,14 +118,25 @@ def read_chord_labels(midi: Midi) -> list[tuple[str, int]]:
     own = [(label, tick) for label, tick in own if _is_chord(label)]
     if own:
         return _last_at_each_tick(own)
-    for kind in (TEXT, MARKER, CUE):
+    for kind in (TEXT, MARKER, CUE, LYRIC):
         named = [(text, event.tick) for text, event in zip(texts, events) if event.kind == kind and text]
-        chords = [(text, tick) for text, tick in named if _is_chord(text)]
-        # Rehearsal letters look like chords.
-        unambiguous = {text for text, _ in chords if not _REHEARSAL.fullmatch(text)}
-        if len(chords) >= max(_MIN_CHORDS, 0.8 * len(named)) and unambiguous:
+        chords = [(label, tick) for text, tick in named if (label := _as_chord(text)) is not None]
+        if len(chords) >= 0.8 * len(named) and _are_chords([label for label, _ in chords], kind):
             return _last_at_each_tick(chords)
     return []
+
+
+def _are_chords(labels: list[str], kind: int) -> bool:
+    """Whether texts that may be chords are: rehearsal letters and words such as "a", "am" and "do" look like chords."""
+    other = _WORD if kind == LYRIC else _REHEARSAL
+    return len(labels) >= _MIN_CHORDS and any(not other.fullmatch(label) for label in labels)
+
+
+def _as_chord(text: str) -> str | None:
+    """The label of a chord that may be written with spaces and a small letter: `am`, `F sus2`."""
+    label = "".join(text.split())
+    label = label[:1].upper() + label[1:]
+    return label if _is_chord(label) else None
 
 
 def _is_chord(text: str) -> bool:
@@ -141,6 +153,9 @@ def read_syllables(midi: Midi) -> list[tuple[int, str]]:
     `-` if the next one continues the word.
     """
     sung = [event for event in midi.events if event.kind == LYRIC]
+    labels = [label for text in decode_all([event.data for event in sung]) if (label := _as_chord(text)) is not None]
+    if len(labels) >= 0.8 * len(sung) and _are_chords(labels, LYRIC):
+        sung = []
     texts = [event for event in midi.events if event.kind == TEXT and not event.data.startswith(b"@")]
     karaoke = [event for event in texts if event.tick > 0]
     events = sung
