@@ -20,7 +20,17 @@ from pathlib import Path
 
 import pytest
 
-from diffusers_jasco.controls.lead_sheet import Bar, ChordMark, LeadSheet, Note, Section, TempoMark, TimeSignature
+from diffusers_jasco.controls.lead_sheet import (
+    Bar,
+    ChordMark,
+    Hit,
+    LeadSheet,
+    Note,
+    Section,
+    TempoMark,
+    TimeSignature,
+    read_lead_sheet,
+)
 from diffusers_jasco.controls.lead_sheet.abc_reader import is_abc, read_abc
 from diffusers_jasco.controls.lead_sheet.abc_writer import to_abc
 from diffusers_jasco.utils.errors import InputError
@@ -116,6 +126,14 @@ class TestFiles:
     def test_titles_are_decoded(self):
         sheet = read("C4|", "X:1\nT:Caf\\'e \\\"Uber &amp; \\aa 50\\% % comment\nC:N\\u00f8rd\nK:C\n")
         assert (sheet.title, sheet.composer) == ("Café Über & å 50%", "Nørd")
+
+    def test_files_in_latin_1(self, tmp_path):
+        path = tmp_path / "tune.abc"
+        path.write_bytes("X:1\r\nT:Vals fr\u00e5n \u00d6rsa\r\nL:1/4\r\nK:C\r\nCDE2|\r\n".encode("latin-1"))
+        sheet = read_lead_sheet(path)
+        assert (sheet.title, pitches(sheet)) == ("Vals fr\u00e5n \u00d6rsa", [60, 62, 64])
+        sheet.save(tmp_path / "copy.abc")
+        assert read_lead_sheet(tmp_path / "copy.abc").melody == sheet.melody
 
 
 class TestHeader:
@@ -422,8 +440,6 @@ class TestWriter:
         assert bars_played(back) == bars_played(sheet) == "CCDCCD"
 
     def test_drum_hits_cause_a_warning(self, caplog):
-        from diffusers_jasco.controls.lead_sheet import Hit
-
         to_abc(LeadSheet((Section("", (Bar(Fraction(4), hits=(Hit("kick", Fraction(0)),)),)),)))
         assert "drum hits are left out" in caplog.text
 
