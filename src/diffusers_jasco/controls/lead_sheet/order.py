@@ -278,11 +278,12 @@ def _resume(bar: Bar, played: _State, written: _State) -> Bar:
 def _group(sections: Sequence[Section], bars: Sequence[tuple[_Written, Bar]]) -> Iterator[Section]:
     """Groups played bars by section. A section that begins anew is another section."""
     numbers: list[int] = []
-    number, previous = -1, None
+    number = 0
+    previous: _Written | None = None
     for item, _ in bars:
-        is_same = previous is not None and (item.section, item.repetition) == (previous.section, previous.repetition)
-        if not is_same or (item.position == 0 and previous.position > 0):
-            number += 1
+        if previous is not None:
+            is_same = (item.section, item.repetition) == (previous.section, previous.repetition)
+            number += not is_same or (item.position == 0 and previous.position > 0)
         numbers.append(number)
         previous = item
     for _, group in groupby(zip(numbers, bars), key=lambda pair: pair[0]):
