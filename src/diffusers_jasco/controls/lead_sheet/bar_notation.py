@@ -17,6 +17,7 @@
 import re
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from typing import NoReturn
 
 from ...utils.errors import InputError, shorten
 from .bars import Bar, ChordMark, TempoMark, TimeSignature
@@ -313,7 +314,7 @@ class BarList:
             label = transpose_chord(label, self.transposition, transpose_key(self.key, self.transposition))
         return label
 
-    def fail(self, measure: Measure, cell: Cell, problem: str, text: str | None = None):
+    def fail(self, measure: Measure, cell: Cell, problem: str, text: str | None = None) -> NoReturn:
         raise input_error(
             self.name,
             measure.line,

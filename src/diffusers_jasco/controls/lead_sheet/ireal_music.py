@@ -241,7 +241,7 @@ class _Reader:
         fields = draft.fields
         if self.bars:
             last = self.bars[-1]
-            ends = {name: fields.pop(name) for name in ("jump", "fine") if name in fields}
+            ends: dict[str, Any] = {name: fields.pop(name) for name in ("jump", "fine") if name in fields}
             if sign == "}" and not last.repeat_end:
                 ends["repeat_end"] = self.count
                 self.count = 2
