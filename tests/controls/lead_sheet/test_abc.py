@@ -31,8 +31,8 @@ from diffusers_jasco.controls.lead_sheet import (
     TimeSignature,
     read_lead_sheet,
 )
-from diffusers_jasco.controls.lead_sheet.abc_reader import is_abc, read_abc
-from diffusers_jasco.controls.lead_sheet.abc_writer import to_abc
+from diffusers_jasco.controls.lead_sheet.abc.reader import is_abc, read_abc
+from diffusers_jasco.controls.lead_sheet.abc.writer import to_abc
 from diffusers_jasco.utils.errors import InputError
 
 

@@ -21,7 +21,7 @@ import pytest
 
 from diffusers_jasco.controls.chords import chords_from_lab
 from diffusers_jasco.controls.lead_sheet import Bar, ChordMark, LeadSheet, Section, read_lead_sheet
-from diffusers_jasco.controls.lead_sheet.chart_text import read_chart
+from diffusers_jasco.controls.lead_sheet.charts.text import read_chart
 from diffusers_jasco.controls.lead_sheet.lab_writer import to_lab
 from diffusers_jasco.utils.errors import InputError
 

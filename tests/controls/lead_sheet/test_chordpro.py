@@ -19,7 +19,7 @@ from fractions import Fraction
 
 import pytest
 
-from diffusers_jasco.controls.lead_sheet.chordpro import is_chordpro, read_chordpro
+from diffusers_jasco.controls.lead_sheet.charts.chordpro import is_chordpro, read_chordpro
 from diffusers_jasco.utils.errors import InputError
 
 from .charts import FIXTURES, chords_of, messages

@@ -21,8 +21,8 @@ from urllib.parse import quote
 import pytest
 
 from diffusers_jasco.controls.lead_sheet.bars import TimeSignature
-from diffusers_jasco.controls.lead_sheet.ireal import is_ireal, list_tunes, read_ireal
-from diffusers_jasco.controls.lead_sheet.ireal_music import spread
+from diffusers_jasco.controls.lead_sheet.charts.ireal import is_ireal, list_tunes, read_ireal
+from diffusers_jasco.controls.lead_sheet.charts.ireal_music import spread
 from diffusers_jasco.utils.errors import InputError
 
 from .charts import FIXTURES, chords_of, messages

@@ -34,8 +34,8 @@ from diffusers_jasco.controls.lead_sheet import (
     bars_from_timeline,
     read_lead_sheet,
 )
-from diffusers_jasco.controls.lead_sheet.midi_reader import read_midi
-from diffusers_jasco.controls.lead_sheet.midi_writer import to_midi
+from diffusers_jasco.controls.lead_sheet.midi.reader import read_midi
+from diffusers_jasco.controls.lead_sheet.midi.writer import to_midi
 from diffusers_jasco.controls.midi_parsing import load_midi
 from diffusers_jasco.inputs import InputError
 

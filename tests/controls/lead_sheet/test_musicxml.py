@@ -20,11 +20,11 @@ from diffusers_jasco.controls.lead_sheet import (
     Section,
     TempoMark,
     TimeSignature,
-    musicxml_file,
+    musicxml,
     read_lead_sheet,
 )
-from diffusers_jasco.controls.lead_sheet.musicxml_reader import parse_musicxml, read_musicxml
-from diffusers_jasco.controls.lead_sheet.musicxml_writer import to_musicxml
+from diffusers_jasco.controls.lead_sheet.musicxml.reader import parse_musicxml, read_musicxml
+from diffusers_jasco.controls.lead_sheet.musicxml.writer import to_musicxml
 from diffusers_jasco.utils.errors import InputError
 
 
@@ -305,7 +305,7 @@ def test_encodings(tmp_path, encoding):
 
 
 def test_archive_that_expands_enormously(tmp_path, monkeypatch):
-    monkeypatch.setattr(musicxml_file, "_MAX_BYTES", 2**20)
+    monkeypatch.setattr(musicxml.file, "_MAX_BYTES", 2**20)
     path = tmp_path / "bomb.mxl"
     path.write_bytes(archive({"song.xml": b" " * (2**20 + 1)}))
     assert path.stat().st_size < 10_000

@@ -22,19 +22,19 @@ from pathlib import Path
 from ...utils.errors import InputError, shorten
 from ...utils.files import looks_like_path, read_text, replace_file
 from ..midi import MIDI_SUFFIXES, is_midi_file
-from .abc_reader import read_abc
-from .abc_text import is_abc
-from .abc_writer import to_abc
-from .chart_text import read_chart
-from .chordpro import is_chordpro, read_chordpro
-from .ireal import is_ireal, read_ireal
+from .abc.reader import read_abc
+from .abc.text import is_abc
+from .abc.writer import to_abc
+from .charts.chordpro import is_chordpro, read_chordpro
+from .charts.ireal import is_ireal, read_ireal
+from .charts.text import read_chart
 from .json_format import is_json, read_json, to_json
 from .lab_writer import to_lab
-from .midi_reader import read_midi
-from .midi_writer import to_midi
-from .musicxml_file import MUSICXML_SUFFIXES, is_musicxml
-from .musicxml_reader import read_musicxml
-from .musicxml_writer import to_musicxml, to_mxl
+from .midi.reader import read_midi
+from .midi.writer import to_midi
+from .musicxml.file import MUSICXML_SUFFIXES, is_musicxml
+from .musicxml.reader import read_musicxml
+from .musicxml.writer import to_musicxml, to_mxl
 from .sheet import LeadSheet
 
 

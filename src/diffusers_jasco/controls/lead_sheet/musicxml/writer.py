@@ -27,11 +27,11 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from diffusers.utils import logging
 
-from .bars import Bar, Hit, Note, Section, TempoMark, TimeSignature
-from .keys import key_signature, note_name, parse_tonality
-from .musicxml_harmony import write_harmony
+from ..bars import Bar, Hit, Note, Section, TempoMark, TimeSignature
+from ..keys import key_signature, note_name, parse_tonality
+from ..sheet import LeadSheet
+from .harmony import write_harmony
 from .note_values import NoteValue, split_value, to_note_values
-from .sheet import LeadSheet
 
 
 logger = logging.get_logger(__name__)

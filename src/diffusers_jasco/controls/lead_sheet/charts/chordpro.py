@@ -21,15 +21,15 @@ from typing import NamedTuple
 
 from diffusers.utils import logging
 
-from ...utils.errors import InputError, list_names, shorten
-from .abc_reader import read_abc
+from ....utils.errors import InputError, list_names, shorten
+from ..abc.reader import read_abc
+from ..bars import TempoMark, TimeSignature
+from ..keys import transpose_key
+from ..sheet import LeadSheet
 from .bar_notation import BarList, Cell, Measure, parse_row, parse_tempo
-from .bars import TempoMark, TimeSignature
-from .chart_chords import find_notation, read_label
-from .chart_sections import SectionList, parse_heading, split_count
+from .chords import find_notation, read_label
 from .key_names import read_key
-from .keys import transpose_key
-from .sheet import LeadSheet
+from .sections import SectionList, parse_heading, split_count
 
 
 logger = logging.get_logger(__name__)

@@ -29,16 +29,16 @@ from xml.etree.ElementTree import Element
 
 from diffusers.utils import logging
 
-from ...utils.errors import EmptyInputError, InputError, list_names, shorten
-from ..chord_syntax import NO_CHORD
-from ..midi_drums import DRUM_VOICES
-from ..midi_names import is_bass_name, melody_rank
-from .bars import Bar, ChordMark, Hit, Note, Section, TempoMark, TimeSignature, check_tempo
-from .musicxml_directions import Direction, Tempo
-from .musicxml_file import load_score, number_of, parse_score, text_of
-from .musicxml_part import Measure, WrittenNote, read_part
-from .order import MAX_BARS
-from .sheet import LeadSheet
+from ....utils.errors import EmptyInputError, InputError, list_names, shorten
+from ...chord_syntax import NO_CHORD
+from ...midi_drums import DRUM_VOICES
+from ...midi_names import is_bass_name, melody_rank
+from ..bars import Bar, ChordMark, Hit, Note, Section, TempoMark, TimeSignature, check_tempo
+from ..order import MAX_BARS
+from ..sheet import LeadSheet
+from .directions import Direction, Tempo
+from .file import load_score, number_of, parse_score, text_of
+from .part import Measure, WrittenNote, read_part
 
 
 logger = logging.get_logger(__name__)

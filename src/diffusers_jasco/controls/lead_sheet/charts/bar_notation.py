@@ -19,10 +19,10 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import NoReturn
 
-from ...utils.errors import InputError, shorten
-from .bars import Bar, ChordMark, TempoMark, TimeSignature
-from .chart_chords import read_label
-from .keys import transpose_chord, transpose_key
+from ....utils.errors import InputError, shorten
+from ..bars import Bar, ChordMark, TempoMark, TimeSignature
+from ..keys import transpose_chord, transpose_key
+from .chords import read_label
 
 
 MAX_REPEATS = 64

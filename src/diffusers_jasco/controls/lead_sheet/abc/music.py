@@ -17,9 +17,9 @@
 import re
 from fractions import Fraction
 
-from ..chord_syntax import MAX_LENGTH, NO_CHORD, is_no_chord, parse_chord
-from .abc_text import FIELD, Notes, decode_text
-from .abc_voice import Voice, VoiceError
+from ...chord_syntax import MAX_LENGTH, NO_CHORD, is_no_chord, parse_chord
+from .text import FIELD, Notes, decode_text
+from .voice import Voice, VoiceError
 
 
 _SPACE = re.compile(r"[\s`*;$\\]+|y\d*")

@@ -17,9 +17,9 @@
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from .abc_header import Key, Meter, Shift
-from .bars import Bar, ChordMark, Note, TempoMark
-from .keys import transpose_chord, transpose_key
+from ..bars import Bar, ChordMark, Note, TempoMark
+from ..keys import transpose_chord, transpose_key
+from .header import Key, Meter, Shift
 
 
 MAX_BARS = 10_000

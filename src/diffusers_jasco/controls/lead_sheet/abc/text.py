@@ -23,7 +23,7 @@ from typing import NamedTuple, NoReturn
 
 from diffusers.utils import logging
 
-from ...utils.errors import InputError, list_names, shorten
+from ....utils.errors import InputError, list_names, shorten
 
 
 logger = logging.get_logger(__name__)

@@ -20,10 +20,10 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
-from ...utils.errors import InputError, shorten
-from ..chord_syntax import NO_CHORD
-from .bars import MAX_REPEATS, Bar, ChordMark, Section, TimeSignature
-from .chart_chords import read_label
+from ....utils.errors import InputError, shorten
+from ...chord_syntax import NO_CHORD
+from ..bars import MAX_REPEATS, Bar, ChordMark, Section, TimeSignature
+from .chords import read_label
 
 
 _MAX_BARS = 10_000

@@ -20,13 +20,13 @@ from collections.abc import Sequence
 import numpy as np
 from diffusers.utils import logging
 
-from ...utils.errors import list_names
-from ..midi import Midi, MidiTrack
-from ..midi_chords import chords_of_tracks
-from ..midi_drums import DRUM_VOICES, drum_tracks
-from ..midi_melody import choose_melody_track, pitched_tracks
-from ..midi_names import is_bass_name, is_chords_name, melody_rank
-from .midi_words import read_chord_labels
+from ....utils.errors import list_names
+from ...midi import Midi, MidiTrack
+from ...midi_chords import chords_of_tracks
+from ...midi_drums import DRUM_VOICES, drum_tracks
+from ...midi_melody import choose_melody_track, pitched_tracks
+from ...midi_names import is_bass_name, is_chords_name, melody_rank
+from .words import read_chord_labels
 
 
 logger = logging.get_logger(__name__)

@@ -18,9 +18,9 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from ...utils.errors import InputError
+from ....utils.errors import InputError
+from ..bars import Bar, Section
 from .bar_notation import MAX_REPEATS
-from .bars import Bar, Section
 
 
 _MAX_BARS = 10_000

@@ -16,8 +16,8 @@
 
 import re
 
-from ...utils.errors import InputError
-from .keys import parse_tonality
+from ....utils.errors import InputError
+from ..keys import parse_tonality
 
 
 _GERMAN = re.compile(r"(?i)([a-h](?:is|es|s|#|b)?)[\s-]*(dur|moll)?")

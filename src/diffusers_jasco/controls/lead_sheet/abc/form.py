@@ -20,8 +20,8 @@ from dataclasses import replace
 from fractions import Fraction
 from itertools import accumulate, groupby
 
-from .abc_voice import Draft
-from .bars import Bar, ChordMark, Section, TempoMark, TimeSignature
+from ..bars import Bar, ChordMark, Section, TempoMark, TimeSignature
+from .voice import Draft
 
 
 def complete_repeats(bars: Sequence[Draft], sections: Sequence[int]):

@@ -20,14 +20,14 @@ from typing import Any
 
 from diffusers.utils import logging
 
-from ...utils.errors import InputError, list_names, shorten
-from ..drum_machine import GROOVES, is_groove_name
+from ....utils.errors import InputError, list_names, shorten
+from ...drum_machine import GROOVES, is_groove_name
+from ..bars import TempoMark, TimeSignature
+from ..sheet import ENDINGS, LeadSheet
 from .bar_notation import BarList, input_error, parse_row, parse_tempo
-from .bars import TempoMark, TimeSignature
-from .chart_chords import find_notation, read_label
-from .chart_sections import SectionList, parse_heading, split_count
+from .chords import find_notation, read_label
 from .key_names import read_key
-from .sheet import ENDINGS, LeadSheet
+from .sections import SectionList, parse_heading, split_count
 
 
 logger = logging.get_logger(__name__)

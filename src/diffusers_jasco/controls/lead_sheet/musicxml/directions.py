@@ -21,7 +21,7 @@ from fractions import Fraction
 from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
-from .musicxml_file import number_of, text_of
+from .file import number_of, text_of
 
 
 NOTE_VALUES = {

@@ -18,8 +18,8 @@ import re
 from collections.abc import Sequence
 from itertools import groupby
 
-from ..chord_syntax import is_no_chord, parse_chord
-from ..midi import Midi, MidiEvent
+from ...chord_syntax import is_no_chord, parse_chord
+from ...midi import Midi, MidiEvent
 
 
 TEXT, NAME, LYRIC, MARKER, CUE, KEY = 0x01, 0x03, 0x05, 0x06, 0x07, 0x59  # kinds of meta events

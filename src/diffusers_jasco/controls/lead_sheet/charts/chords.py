@@ -17,7 +17,7 @@
 import re
 from collections.abc import Iterable
 
-from ..chord_syntax import MAX_LENGTH, NO_CHORD, from_solfege, is_no_chord, parse_chord
+from ...chord_syntax import MAX_LENGTH, NO_CHORD, from_solfege, is_no_chord, parse_chord
 
 
 _GERMAN_ROOT = re.compile(r"([A-Ha-h])(is|es|s(?!us)|[#b♯♭])?")

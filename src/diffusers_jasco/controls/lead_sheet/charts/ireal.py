@@ -21,12 +21,12 @@ from urllib.parse import unquote
 
 from diffusers.utils import logging
 
-from ...utils.errors import InputError, list_names, shorten
-from ..drum_machine import find_groove
-from .bars import TimeSignature
+from ....utils.errors import InputError, list_names, shorten
+from ...drum_machine import find_groove
+from ..bars import TimeSignature
+from ..sheet import LeadSheet
 from .ireal_music import read_music
 from .key_names import read_key
-from .sheet import LeadSheet
 
 
 logger = logging.get_logger(__name__)

@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import NamedTuple
 
-from ...utils.errors import InputError, shorten
-from .bars import TempoMark, TimeSignature
-from .keys import MODES, parse_tonality
+from ....utils.errors import InputError, shorten
+from ..bars import TempoMark, TimeSignature
+from ..keys import MODES, parse_tonality
 
 
 LETTERS = "FCGDAEB"  # by fifths

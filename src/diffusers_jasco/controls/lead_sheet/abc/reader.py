@@ -22,10 +22,12 @@ from typing import TypeVar
 
 from diffusers.utils import logging
 
-from ...utils.errors import InputError, list_names, shorten
-from ..drum_machine import find_groove
-from .abc_form import complete_codas, complete_repeats, fill_rests, merge_chords, to_sections
-from .abc_header import (
+from ....utils.errors import InputError, list_names, shorten
+from ...drum_machine import find_groove
+from ..bars import Bar, Section, TempoMark, TimeSignature
+from ..sheet import ENDINGS, LeadSheet
+from .form import complete_codas, complete_repeats, fill_rests, merge_chords, to_sections
+from .header import (
     Key,
     Meter,
     Shift,
@@ -38,11 +40,9 @@ from .abc_header import (
     parse_voice,
     says_swing,
 )
-from .abc_music import MusicReader, align_lyrics, finish_signs, is_text_line
-from .abc_text import FIELD, Line, Notes, Tune, decode_text, find_tune, is_abc, split_tunes
-from .abc_voice import Voice
-from .bars import Bar, Section, TempoMark, TimeSignature
-from .sheet import ENDINGS, LeadSheet
+from .music import MusicReader, align_lyrics, finish_signs, is_text_line
+from .text import FIELD, Line, Notes, Tune, decode_text, find_tune, is_abc, split_tunes
+from .voice import Voice
 
 
 __all__ = ["is_abc", "read_abc"]

@@ -24,14 +24,15 @@ from itertools import accumulate
 
 from diffusers.utils import logging
 
-from ...utils.errors import InputError
-from ..chord_syntax import NO_CHORD
-from ..midi import Midi, split_track
-from ..midi_parsing import load_midi
-from .bars import Bar, Section, TimeSignature
-from .layout import bars_from_timeline
-from .midi_parts import read_parts
-from .midi_words import (
+from ....utils.errors import InputError
+from ...chord_syntax import NO_CHORD
+from ...midi import Midi, split_track
+from ...midi_parsing import load_midi
+from ..bars import Bar, Section, TimeSignature
+from ..layout import bars_from_timeline
+from ..sheet import LeadSheet
+from .parts import read_parts
+from .words import (
     COMPOSER_PREFIX,
     KEY,
     NAME,
@@ -43,7 +44,6 @@ from .midi_words import (
     read_sections,
     read_syllables,
 )
-from .sheet import LeadSheet
 
 
 logger = logging.get_logger(__name__)

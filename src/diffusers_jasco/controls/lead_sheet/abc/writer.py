@@ -22,12 +22,12 @@ from typing import NamedTuple
 
 from diffusers.utils import logging
 
-from ..chord_labels import normalize_chord
-from ..chord_syntax import is_no_chord
-from .abc_header import signature_of
-from .bars import Bar, Note, Section, TempoMark
-from .keys import note_name, parse_tonality
-from .sheet import LeadSheet
+from ...chord_labels import normalize_chord
+from ...chord_syntax import is_no_chord
+from ..bars import Bar, Note, Section, TempoMark
+from ..keys import note_name, parse_tonality
+from ..sheet import LeadSheet
+from .header import signature_of
 
 
 logger = logging.get_logger(__name__)

@@ -23,12 +23,12 @@ from fractions import Fraction
 from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
-from ...utils.errors import InputError
-from .bars import TimeSignature
-from .keys import MODES
-from .musicxml_directions import NOTE_VALUES, Direction, dotted, read_direction, read_sound
-from .musicxml_file import fraction_of, number_of, text_of
-from .musicxml_harmony import HarmonyError, read_harmony
+from ....utils.errors import InputError
+from ..bars import TimeSignature
+from ..keys import MODES
+from .directions import NOTE_VALUES, Direction, dotted, read_direction, read_sound
+from .file import fraction_of, number_of, text_of
+from .harmony import HarmonyError, read_harmony
 
 
 _STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}

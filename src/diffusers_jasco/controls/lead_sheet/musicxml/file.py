@@ -25,7 +25,7 @@ from fractions import Fraction
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
-from ...utils.errors import InputError, list_names, shorten
+from ....utils.errors import InputError, list_names, shorten
 
 
 MUSICXML_SUFFIXES = (".musicxml", ".xml", ".mxl")

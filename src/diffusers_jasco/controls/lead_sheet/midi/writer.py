@@ -19,12 +19,12 @@ import struct
 from collections.abc import Sequence
 from fractions import Fraction
 
-from ..chord_syntax import is_no_chord, parse_chord
-from .bars import Bar, TimeSignature
-from .keys import key_signature, parse_tonality
-from .midi_words import CHORD_PREFIX, COMPOSER_PREFIX, ENDING_PREFIX, KEY, LYRIC, MARKER, NAME, OWN_FILE, SWING, TEXT
-from .playback import Clock, drum_hits
-from .sheet import LeadSheet
+from ...chord_syntax import is_no_chord, parse_chord
+from ..bars import Bar, TimeSignature
+from ..keys import key_signature, parse_tonality
+from ..playback import Clock, drum_hits
+from ..sheet import LeadSheet
+from .words import CHORD_PREFIX, COMPOSER_PREFIX, ENDING_PREFIX, KEY, LYRIC, MARKER, NAME, OWN_FILE, SWING, TEXT
 
 
 _TICKS = 480  # per quarter note; a multiple where positions need a finer grid

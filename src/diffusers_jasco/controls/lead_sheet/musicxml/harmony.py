@@ -20,9 +20,9 @@ from functools import lru_cache
 from typing import NamedTuple
 from xml.etree.ElementTree import Element, SubElement
 
-from ..chord_syntax import MAX_LENGTH, NO_CHORD, is_no_chord, parse_chord
-from .keys import note_name, transpose_chord
-from .musicxml_file import number_of, text_of
+from ...chord_syntax import MAX_LENGTH, NO_CHORD, is_no_chord, parse_chord
+from ..keys import note_name, transpose_chord
+from .file import number_of, text_of
 
 
 # Kinds of MusicXML: the suffix of the label, and the notes by degree.
