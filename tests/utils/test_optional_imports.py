@@ -29,6 +29,8 @@ from diffusers_jasco.utils.optional_imports import compiles_with_numba, import_o
 def test_a_missing_package_names_the_extra_to_install():
     with pytest.raises(ImportError, match=r'needs no_such_package: pip install "diffusers-jasco\[extraction\]"'):
         import_optional("no_such_package", "extraction")
+    with pytest.raises(ImportError, match="needs no_such_package: pip install no_such_package"):
+        import_optional("no_such_package.part")
 
 
 def test_first_calls_are_serialized_and_later_calls_run_concurrently():

@@ -32,13 +32,13 @@ def pip_install(extra: str) -> str:
     return f'pip install "diffusers-jasco[{extra}]"'
 
 
-def import_optional(name: str, extra: str) -> Any:
+def import_optional(name: str, extra: str | None = None) -> Any:
     r"""
     Imports an optional dependency.
 
     Args:
         name (`str`): name of the module.
-        extra (`str`): the extra of this package that installs it.
+        extra (`str`, *optional*): the extra of this package that installs it, if there is one.
 
     Raises:
         `ImportError`: if the module is not installed. The message contains the installation command.
@@ -46,7 +46,9 @@ def import_optional(name: str, extra: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise ImportError(f"This needs {name.partition('.')[0]}: {pip_install(extra)}") from error
+        package = name.partition(".")[0]
+        command = f"pip install {package}" if extra is None else pip_install(extra)
+        raise ImportError(f"This needs {package}: {command}") from error
 
 
 def _lock_path() -> Path:
