@@ -43,6 +43,11 @@ _VOICES = {
     "cowbell": (56,),
     "shaker": (54, 58, 69, 70, 82),
 }
+# The keys with which drums are written.
+DRUM_KEYS = {
+    "kick": 36, "snare": 38, "rim": 37, "clap": 39, "hat": 42, "open hat": 46, "ride": 51, "tom": 47, "cowbell": 56,
+    "shaker": 70,
+}  # fmt: skip
 DRUM_VOICES = {key: voice for voice, keys in _VOICES.items() for key in keys}
 _KIT = range(35, 60)  # kick to ride
 _BEAT = frozenset((35, 36, 37, 38, 39, 40, 42, 44, 46))

@@ -66,7 +66,7 @@ def extract_lead_sheet(
 
     The sheet begins with the first beat of the music, without silence before it; a bar that begins before the first
     downbeat is a pick-up. If the beats are steady, the sheet has one tempo, otherwise one per bar. It has a single section
-    and no drum hits, since no extractor tells drums apart. A repeated note without a gap is one long note.
+    and no drum hits, since no extractor distinguishes drum sounds. A repeated note without a gap is one long note.
 
     Args:
         audio (`str`, `os.PathLike`, `torch.Tensor` or `np.ndarray`, or a `list` of them):
@@ -83,7 +83,7 @@ def extract_lead_sheet(
             `method` of [`extract_melody`].
 
     Returns:
-        [`LeadSheet`]: for a list of recordings, a list. `sheet.save("heard.mid")` writes a file.
+        [`LeadSheet`]: for a list of recordings, a list. `sheet.save("transcription.mid")` writes a file.
 
     Raises:
         `FileNotFoundError`: if a file does not exist.
@@ -274,8 +274,8 @@ def _write(
     first = start + pickup
     count = max(math.ceil((end - first) / grid.per_bar), 1)
     tempo, changes_of_tempo = _tempos(grid, first, count)
-    heard = changes[sounding[0] :] if sounding else [(NO_CHORD, start)]
-    labels = {place(position): label for label, position in heard if position < end}
+    estimated = changes[sounding[0] :] if sounding else [(NO_CHORD, start)]
+    labels = {place(position): label for label, position in estimated if position < end}
     bars = bars_from_timeline(
         [(labels[position], position) for position in sorted(labels)],
         [(pitch, place(begin), place(stop)) for pitch, begin, stop in melody if place(stop) > place(begin)],

@@ -33,7 +33,15 @@ MUSICXML = """<?xml version="1.0"?>
 
 @pytest.mark.parametrize(
     ("text", "chord"),
-    [(ABC, "G"), (CHORDPRO, "C"), (CHART, "C"), ("[Verse] Eb Bb | Ab", "Eb"), ("Am | F | C | G", "Am")],
+    [
+        (ABC, "G"),
+        (CHORDPRO, "C"),
+        (CHART, "C"),
+        ("[Verse] Eb Bb | Ab", "Eb"),
+        ("Am | F | C | G", "Am"),
+        (MUSICXML, "C"),
+        (MUSICXML.replace("\n", ""), "C"),
+    ],
 )
 def test_text_is_detected(text, chord, tmp_path):
     sheet = read_lead_sheet(text)
@@ -74,7 +82,7 @@ def test_annotations_are_written(tmp_path):
         ("song.docx", {}, "lead sheets end in .abc"),
         (CHART, {"tune": 2}, "`tune` is for ABC and iReal Pro"),
         (CHORDPRO, {"part": "alto"}, "`part` is for ABC, MusicXML and MIDI"),
-        (MUSICXML, {}, "save it as a file"),
+        (MUSICXML, {"tune": 1}, "`tune` is for ABC and iReal Pro"),
         ("", {}, "empty"),
         (3, {}, "but is a int"),
         ("Lorem ipsum dolor sit amet", {}, "chord"),
@@ -88,9 +96,33 @@ def test_other_sources(source, options, message, tmp_path, monkeypatch):
         read_lead_sheet(source, **options)
 
 
-def test_missing_files():
-    with pytest.raises(FileNotFoundError, match="none.abc"):
-        read_lead_sheet("none.abc")
+@pytest.mark.parametrize("suffix", [".abc", ".musicxml", ".mid", ".json", ".txt"])
+def test_errors_of_files_begin_alike(suffix, tmp_path):
+    path = tmp_path / f"song{suffix}"
+    with pytest.raises(FileNotFoundError, match=rf"^`source`: the file {path} does not exist\.$"):
+        read_lead_sheet(path)
+    path.touch()
+    with pytest.raises(InputError, match=f"^`source`: {path} "):
+        read_lead_sheet(path)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(InputError, match=rf"^`source`: {path} is a folder, not a file\.$"):
+        read_lead_sheet(path)
+
+
+def test_lost_values_are_reported(tmp_path, caplog):
+    sheet = read_lead_sheet("Prompt: pop\nEnding: fade\n[A; groove=waltz] C | G\n[B; fill] F")
+    sheet.save(tmp_path / "song.musicxml")
+    (record,) = caplog.records
+    assert "prompts, grooves, drum fills, the ending 'fade'" in record.message
+    caplog.clear()
+    sheet.save(tmp_path / "song.mid")
+    (record,) = caplog.records
+    assert "no prompts" in record.message
+    caplog.clear()
+    for suffix in ("musicxml", "mid", "json"):
+        read_lead_sheet("[A] C | G").save(tmp_path / f"song.{suffix}")
+    assert not caplog.records
 
 
 def test_interrupted_writing_keeps_the_file(tmp_path, monkeypatch):

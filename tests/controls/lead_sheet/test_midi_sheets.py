@@ -16,6 +16,7 @@
 
 import random
 import struct
+import time
 from dataclasses import replace
 from fractions import Fraction as F
 
@@ -326,3 +327,16 @@ def test_hits_of_the_sheet_replace_the_groove(path):
     LeadSheet((Section("", (bar,)),), groove="rock backbeat").save(path)
     ((drum, start, velocity),) = read_midi(path).hits
     assert (drum, start, velocity) == ("cowbell", 1, pytest.approx(0.5, abs=0.01))
+
+
+def test_many_incompatible_positions():
+    bars = tuple(Bar(F(4), notes=(Note(60, F(1, 1009 + 2 * number), F(1)),)) for number in range(1000))
+    begin = time.process_time()
+    to_midi(LeadSheet((Section("", bars),)))
+    assert time.process_time() - begin < 2
+
+
+def test_own_files_without_a_melody_are_read_without_a_warning(path, caplog):
+    sheet = LeadSheet((Section("A", (Bar(F(4), (ChordMark("C"),)), Bar(F(4), (ChordMark("G7"),)))),))
+    sheet.save(path)
+    assert read_midi(path).chords == sheet.chords and not caplog.records

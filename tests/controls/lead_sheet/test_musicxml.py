@@ -23,6 +23,7 @@ from diffusers_jasco.controls.lead_sheet import (
     musicxml,
     read_lead_sheet,
 )
+from diffusers_jasco.controls.lead_sheet.musicxml.file import is_musicxml
 from diffusers_jasco.controls.lead_sheet.musicxml.reader import parse_musicxml, read_musicxml
 from diffusers_jasco.controls.lead_sheet.musicxml.writer import to_musicxml
 from diffusers_jasco.utils.errors import InputError
@@ -251,6 +252,21 @@ def test_repeat_three_times():
     sheet = read(note("C5", 8) + '<barline location="right"><repeat direction="backward" times="3"/></barline>')
     assert sheet.bars[0].repeat_end == 3
     assert sheet.expand().length == 12
+
+
+def test_repeat_that_is_also_played_after_a_jump():
+    repeat = '<barline location="right"><repeat direction="backward" after-jump="yes"/></barline>'
+    sheet = read(note("C4", 8), note("D4", 8) + repeat, note("E4", 8))
+    assert [pitch for pitch, *_ in sheet.expand().melody] == [60, 62, 60, 62, 64]
+
+
+def test_detection_of_texts():
+    root = "<score-partwise>"
+    comment = "<!-- a --> <!---->\n"
+    assert is_musicxml(root) and is_musicxml(f'\n<?xml version="1.0"?>\n{comment}<!DOCTYPE score-timewise>{root}')
+    assert not is_musicxml(comment) and not is_musicxml(f"{comment}<mei>") and not is_musicxml("X:1")
+    for text in ("<!---->", "<!--", "<!DOCTYPE ", "<?xml ?>", " "):
+        assert not is_musicxml(500 * text + "x")  # takes years with backtracking
 
 
 def test_time_signatures():

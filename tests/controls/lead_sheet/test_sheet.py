@@ -341,6 +341,12 @@ def test_json_keeps_everything(full_sheet, tmp_path):
         (lambda text: text.replace('"version": 1', '"version": 2'), "version"),
         (lambda text: text.replace("diffusers-jasco lead sheet", "other"), "not a lead sheet"),
         (lambda text: text.replace('"swing": true', '"swing": 1'), "true or false"),
+        (lambda text: text.replace("99.5", "1" + 400 * "0"), "`tempo`"),
+        (lambda text: text.replace("99.5", "1" + 5000 * "0"), "not JSON"),
+        (lambda text: text.replace("99.5", "NaN"), "`tempo`"),
+        (lambda text: text.replace('"Title"', '"\\ud800"'), "surrogate"),
+        (lambda text: text.replace('"pitch": 60', '"pitch": "C4"'), "section 1, bar 1: 'pitch'"),
+        (lambda text: text.replace('"F"', "5"), "section 2, bar 1: 'label'"),
     ],
 )
 def test_json_of_others(full_sheet, change, message):

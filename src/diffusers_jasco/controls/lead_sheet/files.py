@@ -14,7 +14,6 @@
 
 """Reads and writes files of lead sheets. The format follows from the suffix and the content."""
 
-import inspect
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -33,7 +32,7 @@ from .lab_writer import to_lab
 from .midi.reader import read_midi
 from .midi.writer import to_midi
 from .musicxml.file import MUSICXML_SUFFIXES, is_musicxml
-from .musicxml.reader import read_musicxml
+from .musicxml.reader import parse_musicxml, read_musicxml
 from .musicxml.writer import to_musicxml, to_mxl
 from .sheet import LeadSheet
 
@@ -48,7 +47,21 @@ _TEXTS: dict[str, Callable[..., LeadSheet]] = {
 }
 _DETECTED = (".txt", ".text", "")  # the content decides
 # In this order: the more specific formats come first.
-_FORMATS = ((is_ireal, read_ireal), (is_json, read_json), (is_chordpro, read_chordpro), (is_abc, read_abc))
+_FORMATS: tuple[tuple[Callable[[str], bool], Callable[..., LeadSheet]], ...] = (
+    (is_musicxml, parse_musicxml),
+    (is_ireal, read_ireal),
+    (is_json, read_json),
+    (is_chordpro, read_chordpro),
+    (is_abc, read_abc),
+)
+# The options of the readers that have any.
+_OPTIONS: dict[Callable[..., LeadSheet], tuple[str, ...]] = {
+    read_abc: ("part", "tune"),
+    read_ireal: ("tune",),
+    read_midi: ("part",),
+    read_musicxml: ("part",),
+    parse_musicxml: ("part",),
+}
 # Programs whose files need an export: suffix → program.
 _OTHERS = {".mscz": "MuseScore", ".mscx": "MuseScore", ".sib": "Sibelius", ".musx": "Finale", ".mus": "Finale",
            ".dorico": "Dorico", ".gp": "Guitar Pro", ".gp3": "Guitar Pro", ".gp4": "Guitar Pro", ".gp5": "Guitar Pro",
@@ -70,7 +83,7 @@ def read_lead_sheet(
             A file: ABC (`.abc`), MusicXML (`.musicxml`, `.xml`, `.mxl`), MIDI (`.mid`, `.midi`, `.kar`, `.rmi`), ChordPro
             (`.cho`, `.chopro`, `.chordpro`, `.chord`, `.crd`, `.pro`), pages that iReal Pro exports (`.html`), JSON that
             [`LeadSheet.save`] wrote, or a text (`.txt`) in one of these formats or with chords in sections. Or text:
-            ABC, ChordPro, an `irealb://` or `irealbook://` URL, or a chart such as `"[Verse] C | Am | F G [Chorus x2] F | G"`.
+            ABC, MusicXML, ChordPro, an `irealb://` or `irealbook://` URL, or a chart such as `"[Verse] C | Am | F G [Chorus x2] F | G"`.
         part (`str` or `int`, *optional*):
             The voice, part or track with the melody, in ABC, MusicXML and MIDI, by its name or its number (from 1; tracks
             of MIDI files from 0, also `"song.mid#2"`); by default the one that is most likely the melody.
@@ -92,6 +105,8 @@ def read_lead_sheet(
         return _read_text(source, "the text", options)
     if not isinstance(source, (str, os.PathLike)):
         raise InputError(f"`source` has to be a file or text, but is a {type(source).__name__}.", "source")
+    if os.path.isdir(os.path.expanduser(source)):
+        raise InputError(f"`source`: {os.fspath(source)} is a folder, not a file.", "source")
     if is_midi_file(source):
         return _call(read_midi, options, os.path.expanduser(source))
     path = Path(source).expanduser()
@@ -103,19 +118,12 @@ def read_lead_sheet(
     if suffix not in _TEXTS and suffix not in _DETECTED:
         raise InputError(f"`source`: {os.fspath(source)} {_advice(suffix)}", "source")
     text = read_text(path, "source")
-    if suffix in _DETECTED and is_musicxml(text):
-        return _call(read_musicxml, options, path)
     if suffix in _DETECTED:
         return _read_text(text, os.fspath(source), options)
     return _call(_TEXTS[suffix], options, text, os.fspath(source))
 
 
 def _read_text(text: str, name: str, options: dict[str, str | int | None]) -> LeadSheet:
-    if is_musicxml(text):
-        raise InputError(
-            f"`source`: {name} is MusicXML, which is read from files: save it as a file that ends in .musicxml.",
-            "source",
-        )
     reader = next((reader for is_format, reader in _FORMATS if is_format(text)), read_chart)
     return _call(reader, options, text, name)
 
@@ -124,7 +132,7 @@ def _call(reader: Callable[..., LeadSheet], options: dict[str, str | int | None]
     """Calls a reader with the options that are given; one that its format doesn't have is an error."""
     given = {name: value for name, value in options.items() if value is not None}
     for name in given:
-        if name not in inspect.signature(reader).parameters:
+        if name not in _OPTIONS.get(reader, ()):
             formats = {"part": "ABC, MusicXML and MIDI", "tune": "ABC and iReal Pro"}[name]
             raise InputError(f"`{name}` is for {formats}, not for this format.", name)
     return reader(*arguments, **given)

@@ -21,6 +21,7 @@ from fractions import Fraction
 from typing import Any
 
 from ...utils.errors import InputError, shorten
+from ...utils.numbers import to_float
 from .bars import Bar, ChordMark, Hit, Note, Section, TempoMark, TimeSignature
 from .sheet import LeadSheet
 
@@ -61,7 +62,7 @@ def is_json(text: str) -> bool:
     return re.match(r"\s*\{\s*\"", text) is not None
 
 
-def read_json(text: str, name: str) -> LeadSheet:
+def read_json(text: str, name: str = "the text") -> LeadSheet:
     r"""
     Reads a sheet that [`to_json`] wrote.
 
@@ -70,17 +71,17 @@ def read_json(text: str, name: str) -> LeadSheet:
         name (`str`): name of the source for error messages.
 
     Raises:
-        [`InputError`]: if the text is not JSON or not a lead sheet; the message names the field.
+        [`InputError`]: if the text is not JSON or not a lead sheet; the message names the bar and the field.
     """
     try:
         content = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise InputError(f"{name} is not JSON: {error}.", "source") from None
+    except (ValueError, RecursionError) as error:  # also for integers of thousands of digits
+        raise InputError(f"`source`: {name} is not JSON: {error}.", "source") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise InputError(f"{name} is JSON, but not a lead sheet: `format` has to be {FORMAT!r}.", "source")
+        raise InputError(f"`source`: {name} is JSON, but not a lead sheet: `format` has to be {FORMAT!r}.", "source")
     if content.get("version") != VERSION:
         raise InputError(
-            f"{name} has version {shorten(content.get('version'))}, but version {VERSION} is read.", "source"
+            f"`source`: {name} has version {shorten(content.get('version'))}, but version {VERSION} is read.", "source"
         )
     del content["format"], content["version"]
     return _decode(LeadSheet, content, name)
@@ -90,7 +91,8 @@ def _decode(kind: Any, content: Any, name: str) -> Any:
     """Creates an object of a class from a dictionary with its fields."""
     if not isinstance(content, dict):
         raise InputError(
-            f"{name}: a {kind.__name__} has to be an object with fields, but is {shorten(content)}.", "source"
+            f"`source`: {name}: a {kind.__name__} has to be an object with fields, but is {shorten(content)}.",
+            "source",
         )
     if issubclass(kind, tuple):
         known, required = kind._fields, [field for field in kind._fields if field not in kind._field_defaults]
@@ -100,18 +102,28 @@ def _decode(kind: Any, content: Any, name: str) -> Any:
     for field in content:
         if field not in known:
             raise InputError(
-                f"{name}: unknown field {shorten(field)} of a {kind.__name__}; known: {', '.join(known)}.", "source"
+                f"`source`: {name}: unknown field {shorten(field)} of a {kind.__name__}; known: {', '.join(known)}.",
+                "source",
             )
     for field in required:
         if field not in content:
-            raise InputError(f"{name}: a {kind.__name__} needs the field {field!r}.", "source")
-    return kind(**{field: _decode_field(kind, field, value, name) for field, value in content.items()})
+            raise InputError(f"`source`: {name}: a {kind.__name__} needs the field {field!r}.", "source")
+    try:
+        return kind(**{field: _decode_field(kind, field, value, name) for field, value in content.items()})
+    except InputError as error:
+        if str(error).startswith("`source`: "):
+            raise
+        raise InputError(f"`source`: {name}: {error}", "source") from None
 
 
 def _decode_field(kind: Any, field: str, value: Any, name: str) -> Any:
     children = {"sections": Section, "bars": Bar} | _ITEMS
     if field in children:
-        return tuple(_decode(children[field], item, name) for item in _check(value, list, field, name))
+        places = {"sections": "section", "bars": "bar"}
+        return tuple(
+            _decode(children[field], item, f"{name}, {places[field]} {number}" if field in places else name)
+            for number, item in enumerate(_check(value, list, field, name), 1)
+        )
     if field in _LENGTHS:
         return _fraction(value, field, name)
     if field == "time_signature":
@@ -119,7 +131,7 @@ def _decode_field(kind: Any, field: str, value: Any, name: str) -> Any:
     if field == "endings":
         return tuple(_check(number, int, field, name) for number in _check(value, list, field, name))
     if field in ("tempo", "bpm", "velocity"):
-        return float(_check(value, (int, float), field, name))
+        return to_float(_check(value, (int, float), field, name), field)
     if field in ("pitch", "repeats", "repeat_end"):
         return _check(value, int, field, name)
     default = kind._field_defaults[field] if issubclass(kind, tuple) and field in kind._field_defaults else None
@@ -131,7 +143,9 @@ def _decode_field(kind: Any, field: str, value: Any, name: str) -> Any:
 def _check(value: Any, kind: Any, field: str, name: str) -> Any:
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         expected = {bool: "true or false", str: "text", list: "a list", int: "a whole number"}.get(kind, "a number")
-        raise InputError(f"{name}: {field!r} has to be {expected}, but is {shorten(value)}.", "source")
+        raise InputError(f"`source`: {name}: {field!r} has to be {expected}, but is {shorten(value)}.", "source")
+    if isinstance(value, str) and re.search(r"[\ud800-\udfff]", value):
+        raise InputError(f"`source`: {name}: {field!r} has half of a surrogate pair: {shorten(value)}.", "source")
     return value
 
 
@@ -147,5 +161,6 @@ def _fraction(value: Any, field: str, name: str) -> Fraction:
         return Fraction(value)
     except (ValueError, ZeroDivisionError, OverflowError):
         raise InputError(
-            f"{name}: {field!r} has to be quarter notes such as 1.5 or '3/2', but is {shorten(value)}.", "source"
+            f"`source`: {name}: {field!r} has to be quarter notes such as 1.5 or '3/2', but is {shorten(value)}.",
+            "source",
         ) from None

@@ -26,7 +26,8 @@ MODES = {
     "locrian": -5,
 }  # fmt: skip
 
-_LINE = "FCGDAEB"  # natural notes by fifths; C has position 0
+LETTERS = "FCGDAEB"  # natural notes by fifths; C has position 0
+SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}  # above C
 _LETTER = {"F": -1, "C": 0, "G": 1, "D": 2, "A": 3, "E": 4, "B": 5}
 _KEY = re.compile(r"\s*([A-Ga-g])([#b♯♭]?)\s*[ :-]?\s*([A-Za-z]*)\s*")
 _ABBREVIATIONS = {"": "major", "m": "minor", "min": "minor", "moll": "minor", "maj": "major", "dur": "major"}
@@ -85,7 +86,25 @@ def note_name(pitch_class: int, key: str = "") -> str:
     """
     # Twelve neighbors on the line of fifths: Db to F# in C major, Bb to D# in A minor.
     lowest = key_signature(key) - (2 if key and parse_tonality(key)[1] in ("minor", "aeolian") else 5)
-    return _spell(lowest + (7 * pitch_class - lowest) % 12)
+    return spell(lowest + (7 * pitch_class - lowest) % 12)
+
+
+def key_of_signature(fifths: int, mode: str = "major", semitones: int = 0) -> str:
+    r"""
+    Names the key of a signature.
+
+    Args:
+        fifths (`int`): number of sharps (negative: flats).
+        mode (`str`): one of `MODES`.
+        semitones (`int`): interval by which the key is transposed, then with at most seven accidentals.
+
+    Returns:
+        `str` such as `"Eb minor"`.
+    """
+    fifths += (7 * semitones + 6) % 12 - 6
+    while not -7 <= fifths <= 7:
+        fifths += 12 if fifths < 0 else -12
+    return f"{spell(fifths - MODES[mode])} {mode}"
 
 
 def transpose_key(key: str, semitones: int) -> str:
@@ -95,7 +114,7 @@ def transpose_key(key: str, semitones: int) -> str:
     tonic, mode = parse_tonality(key)
     fifths = tonic + 7 * semitones
     signature = fifths + MODES[mode]
-    return f"{_spell(fifths - 12 * ((signature + 5) // 12))} {mode}"
+    return f"{spell(fifths - 12 * ((signature + 5) // 12))} {mode}"
 
 
 def transpose_chord(label: str, semitones: int, key: str = "") -> str:
@@ -123,8 +142,8 @@ def transpose_chord(label: str, semitones: int, key: str = "") -> str:
     return move(root[1], root[2]) + rest
 
 
-def _spell(position: int) -> str:
+def spell(position: int) -> str:
     """The name of a note by its position on the line of fifths."""
-    letter = _LINE[(position + 1) % 7]
+    letter = LETTERS[(position + 1) % 7]
     accidentals = (position - _LETTER[letter]) // 7
     return letter + ("#" * accidentals if accidentals >= 0 else "b" * -accidentals)

@@ -56,7 +56,9 @@ _MAX_VOICES = 200
 _YUE_VOICES = {"Vocal", "Ins"}
 
 
-def read_abc(text: str, name: str, part: str | int | None = None, tune: str | int | None = None) -> LeadSheet:
+def read_abc(
+    text: str, name: str = "the text", part: str | int | None = None, tune: str | int | None = None
+) -> LeadSheet:
     r"""
     Reads a tune in ABC notation (2.1 and earlier).
 

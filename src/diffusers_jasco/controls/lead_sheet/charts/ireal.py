@@ -73,7 +73,7 @@ def is_ireal(text: str) -> bool:
     return _LINK.search(text) is not None
 
 
-def read_ireal(text: str, name: str = "the text", tune: int | str | None = None) -> LeadSheet:
+def read_ireal(text: str, name: str = "the text", tune: str | int | None = None) -> LeadSheet:
     r"""
     Reads a tune from a link of iReal Pro or a page that the app exported.
 

@@ -40,7 +40,7 @@ _SHARE_OF_OVERLAP = 0.1  # of the notes of a track with chords
 
 
 def read_parts(
-    midi: Midi, part: str | int | None
+    midi: Midi, part: str | int | None, warns: bool = True
 ) -> tuple[list[tuple[int, int, int]], list[tuple[str, int]], list[tuple[str, int, float]]]:
     r"""
     Reads the parts of a lead sheet.
@@ -48,6 +48,7 @@ def read_parts(
     Args:
         midi ([`Midi`]): the MIDI file.
         part (`str` or `int`, *optional*): name or index of the melody track; by default, it is found by name or notes.
+        warns (`bool`, defaults to `True`): whether to warn if the file has notes, but no melody.
 
     Returns:
         the melody `[(MIDI number, start, end)]`, without overlaps; the chords `[(label, start)]`; the drum hits `[(drum,
@@ -60,7 +61,7 @@ def read_parts(
     pitched = [
         index for index in pitched_tracks(midi) if all(midi.tracks[index] is not drum_track for drum_track in drums)
     ]
-    index = _find_melody(midi, pitched, part)
+    index = _find_melody(midi, pitched, part, warns)
     melody = [] if index is None else _to_melody(midi, midi.tracks[index])
     chords = read_chord_labels(midi)
     others = [other for other in pitched if other != index]
@@ -72,7 +73,7 @@ def read_parts(
 # 1. Melody
 
 
-def _find_melody(midi: Midi, pitched: Sequence[int], part: str | int | None) -> int | None:
+def _find_melody(midi: Midi, pitched: Sequence[int], part: str | int | None, warns: bool) -> int | None:
     if part is not None:
         return midi.find_track(part, pitched, "part")
     if not pitched:
@@ -80,10 +81,12 @@ def _find_melody(midi: Midi, pitched: Sequence[int], part: str | int | None) -> 
     possible = [index for index in pitched if _may_be_melody(midi.tracks[index])]
     if possible:
         return choose_melody_track(midi, 0.0, math.inf, possible)
-    logger.warning(
-        f"{midi.path} has no melody, only chords or a bass. To use one of its tracks as the melody, write its name or"
-        f" number after the path, as in '….mid#{pitched[0]}': {list_names([midi.describe(index) for index in pitched])}."
-    )
+    if warns:
+        logger.warning(
+            f"{midi.path} has no melody, only chords or a bass. To use one of its tracks as the melody, write its name"
+            f" or number after the path, as in '….mid#{pitched[0]}':"
+            f" {list_names([midi.describe(index) for index in pitched])}."
+        )
     return None
 
 

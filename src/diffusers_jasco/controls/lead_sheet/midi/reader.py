@@ -29,6 +29,7 @@ from ...chord_syntax import NO_CHORD
 from ...midi import Midi, split_track
 from ...midi_parsing import load_midi
 from ..bars import Bar, Section, TimeSignature
+from ..keys import key_of_signature
 from ..layout import bars_from_timeline
 from ..sheet import LeadSheet
 from .parts import read_parts
@@ -52,7 +53,6 @@ _MAX_BARS = 10_000
 _SLOWEST, _FASTEST = 5.0, 1600.0  # quarter notes per minute
 _NEAR = Fraction(1, 8)  # quarter notes between a syllable and its note
 _GENERIC_NAMES = r"(track|tempo|conductor|untitled|midi|master|meta|control|instrument|staff|seq)"
-_FIFTHS = ("Cb", "Gb", "Db", "Ab", "Eb", "Bb", "F", "C", "G", "D", "A", "E", "B", "F#", "C#", "G#", "D#", "A#")
 
 
 def read_midi(path: str | os.PathLike, part: str | int | None = None) -> LeadSheet:
@@ -80,7 +80,9 @@ def read_midi(path: str | os.PathLike, part: str | int | None = None) -> LeadShe
     midi = load_midi(path, "source")
     pickup, signatures = _read_signatures(midi)
     _check_length(path, _end_of_notes(midi) / midi.division, signatures)
-    melody, chords, hits = read_parts(midi, named if part is None else part)
+    texts = midi_texts(midi)
+    is_own = OWN_FILE in texts
+    melody, chords, hits = read_parts(midi, named if part is None else part, warns=not is_own)
     if not melody and not hits and not any(label != NO_CHORD for label, _ in chords):
         raise InputError(f"`source`: {path} has no melody, no chords and no drums.", "source")
     if midi.is_smpte:
@@ -91,8 +93,6 @@ def read_midi(path: str | os.PathLike, part: str | int | None = None) -> LeadShe
     def place(tick: int) -> Fraction:
         return tick / midi.division
 
-    texts = midi_texts(midi)
-    is_own = OWN_FILE in texts
     ends = [end for *_, end in melody] + [tick + 1 for _, tick, _ in hits] + [tick + 1 for _, tick in chords]
     length = place(max([*ends, midi.end if is_own else 0, _end_of_notes(midi) if chords else 0]))
     ending, end = read_ending(midi) if is_own else ("cut", 0)
@@ -212,7 +212,7 @@ def _add_keys(midi: Midi, bars: Sequence[Bar]) -> tuple[str, list[Bar]]:
         fifths, is_minor = (event.data[0] + 128) % 256 - 128, event.data[1]
         if not -7 <= fifths <= 7 or is_minor > 1:
             continue
-        key = f"{_FIFTHS[fifths + 7 + 3 * is_minor]} {'minor' if is_minor else 'major'}"
+        key = key_of_signature(fifths, "minor" if is_minor else "major")
         index = _nearest(starts, event.tick / midi.division)
         if index == 0:
             first = last = key

@@ -19,13 +19,18 @@ import struct
 from collections.abc import Sequence
 from fractions import Fraction
 
+from diffusers.utils import logging
+
 from ...chord_syntax import is_no_chord, parse_chord
+from ...midi_drums import DRUM_KEYS
 from ..bars import Bar, TimeSignature
 from ..keys import key_signature, parse_tonality
 from ..playback import Clock, drum_hits
 from ..sheet import LeadSheet
 from .words import CHORD_PREFIX, COMPOSER_PREFIX, ENDING_PREFIX, KEY, LYRIC, MARKER, NAME, OWN_FILE, SWING, TEXT
 
+
+logger = logging.get_logger(__name__)
 
 _TICKS = 480  # per quarter note; a multiple where positions need a finer grid
 _MOST_TICKS = 32_767
@@ -34,10 +39,6 @@ _LOWEST_BASS = 36  # MIDI number of C2
 _LOWEST_NOTE = 55  # MIDI number of G3
 _MELODY, _CHORDS, _DRUMS = (0, 73, 100), (1, 0, 64), 9  # channel, program (flute, piano), velocity
 _HIT_LENGTH = Fraction(1, 8)  # quarter notes
-_KEYS = {
-    "kick": 36, "snare": 38, "rim": 37, "clap": 39, "hat": 42, "open hat": 46, "ride": 51, "tom": 45, "cowbell": 56,
-    "shaker": 70,
-}  # fmt: skip
 
 _END_OF_TRACK, _TEMPO, _TIME_SIGNATURE = 0x2F, 0x51, 0x58
 
@@ -50,7 +51,8 @@ def to_midi(sheet: LeadSheet) -> bytes:
 
     The first track has the tempos, time signatures, keys and section names (markers). `Melody` has the notes and lyrics,
     `Chords` voiced chords on a piano and their labels as texts (`chord: Am7`), and `Drums` (channel 10) the hits of the
-    sheet or its grooves. Tracks without notes are left out.
+    sheet or its grooves. Tracks without notes are left out; so are prompts, with a
+    warning.
 
     Args:
         sheet ([`LeadSheet`]): the sheet.
@@ -58,6 +60,8 @@ def to_midi(sheet: LeadSheet) -> bytes:
     Returns:
         `bytes`: the file, with 480 ticks per quarter note, or more if positions require it.
     """
+    if sheet.prompt or any(section.prompt for section in sheet.sections):
+        logger.warning("MIDI files have no prompts: they are left out. JSON and ABC files keep them.")
     ending = sheet.ending
     sheet = sheet.expand()
     clock = Clock(sheet)
@@ -77,10 +81,14 @@ def to_midi(sheet: LeadSheet) -> bytes:
 
 def _choose_division(positions: Sequence[Fraction]) -> int:
     """Ticks per quarter note that represent all positions exactly, if there are few enough."""
-    needed = math.lcm(*{position.denominator for position in positions})
+    needed = 1
+    for denominator in {position.denominator for position in positions}:
+        needed = math.lcm(needed, denominator)
+        if needed > _MOST_TICKS:
+            return _FINE_TICKS
     if (multiple := math.lcm(needed, _TICKS)) <= _MOST_TICKS:
         return multiple
-    return needed * math.ceil(_TICKS / needed) if needed <= _MOST_TICKS else _FINE_TICKS
+    return needed * math.ceil(_TICKS / needed)
 
 
 # 1. Tracks
@@ -176,7 +184,7 @@ def _drums(sheet: LeadSheet, clock: Clock, ring: Fraction) -> list[Event]:
         starts = sorted(at)
         for start, following in zip(starts, [*starts[1:], sheet.length + ring]):
             end = min(start + _HIT_LENGTH, following)
-            events += _note(start, end, _DRUMS, _KEYS[drum], max(1, round(127 * at[start])))
+            events += _note(start, end, _DRUMS, DRUM_KEYS[drum], max(1, round(127 * at[start])))
     return [_meta(Fraction(0), NAME, "Drums"), *events] if events else []
 
 

@@ -38,12 +38,22 @@ _ARCHIVE = b"PK\x03\x04"
 _CONTAINER = "META-INF/container.xml"
 _NUMBER = re.compile(r"[+-]?([0-9]{1,9}(\.[0-9]{0,9})?|\.[0-9]{1,9})")
 _ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError, NotImplementedError)
-_TEXT = re.compile(r"\s*(<\?xml\b.*?\?>\s*)?(<!--.*?-->\s*)*(<!DOCTYPE\s+)?<?score-(partwise|timewise)\b", re.DOTALL)
+_DECLARATION = re.compile(r"\s*(<\?xml\b[^>]*>)?\s*")
+_ROOT = re.compile(r"(<!DOCTYPE\s+)?<?score-(partwise|timewise)\b")
 
 
 def is_musicxml(text: str) -> bool:
     """Whether a text is the beginning of an uncompressed MusicXML file."""
-    return _TEXT.match(text[:4096]) is not None
+    text = text[:4096]
+    start = _DECLARATION.match(text).end()  # type: ignore[union-attr]  # it matches the empty text
+    while text.startswith("<!--", start):
+        end = text.find("-->", start + 4)
+        if end < 0:
+            return False
+        start = end + 3
+        while text[start : start + 1].isspace():
+            start += 1
+    return _ROOT.match(text, start) is not None
 
 
 def load_score(path: str | os.PathLike) -> Element:
@@ -62,14 +72,14 @@ def load_score(path: str | os.PathLike) -> Element:
     """
     name = os.fspath(path)
     if not isinstance(name, str) or "\0" in name or not os.path.exists(name):
-        raise FileNotFoundError(f"The file {shorten(path)} does not exist.")
+        raise FileNotFoundError(f"`source`: the file {name} does not exist.")
     if os.path.isdir(name):
-        raise InputError(f"{shorten(path)} is a folder; a MusicXML file is required.", "source")
+        raise InputError(f"`source`: {name} is a folder, not a file.", "source")
     try:
         with open(name, "rb") as file:
             data = file.read(_MAX_BYTES + 1)
     except OSError as error:
-        raise InputError(f"{name} can't be read: {error}.", "source") from None
+        raise InputError(f"`source`: {name} can't be read: {error}.", "source") from None
     return parse_score(data, name)
 
 
@@ -103,13 +113,17 @@ def parse_score(data: bytes | str, name: str) -> Element:
             "mei": "it is an MEI file; convert it to MusicXML",
             "html": "it is a web page",
         }.get(root.tag, "a MusicXML score begins with <score-partwise>")
-        raise InputError(f"{name} is not a MusicXML score: its first element is <{root.tag[:40]}>; {hint}.", "source")
+        raise InputError(
+            f"`source`: {name} is not a MusicXML score: its first element is <{root.tag[:40]}>; {hint}.", "source"
+        )
     return root
 
 
 def _check_size(size: int, name: str):
     if size > _MAX_BYTES:
-        raise InputError(f"{name} is larger than {_MAX_BYTES // 2**20} MiB, the limit for MusicXML files.", "source")
+        raise InputError(
+            f"`source`: {name} is larger than {_MAX_BYTES // 2**20} MiB, the limit for MusicXML files.", "source"
+        )
 
 
 # Archives
@@ -121,7 +135,9 @@ def _open_archive(data: bytes, name: str) -> bytes:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = archive.infolist()
             if len(entries) > _MAX_FILES:
-                raise InputError(f"{name} contains {len(entries)} files; at most {_MAX_FILES} are read.", "source")
+                raise InputError(
+                    f"`source`: {name} contains {len(entries)} files; at most {_MAX_FILES} are read.", "source"
+                )
             by_name = {_plain_path(entry.filename): entry for entry in entries if not entry.is_dir()}
             scores = [
                 path
@@ -138,12 +154,14 @@ def _open_archive(data: bytes, name: str) -> bytes:
                     scores.insert(0, root)
             if not scores:
                 names = list_names(sorted(by_name)) or "nothing"
-                raise InputError(f"{name} has no MusicXML file; the archive contains {shorten(names)}.", "source")
+                raise InputError(
+                    f"`source`: {name} has no MusicXML file; the archive contains {shorten(names)}.", "source"
+                )
             return _read_entry(archive, by_name[scores[0]], name)
     except InputError:
         raise
     except _ZIP_ERRORS as error:
-        raise InputError(f"{name} is a damaged archive: {shorten(str(error))}.", "source") from None
+        raise InputError(f"`source`: {name} is a damaged archive: {shorten(str(error))}.", "source") from None
 
 
 def _plain_path(path: str) -> str:
@@ -156,10 +174,12 @@ def _root_file(container: Element) -> str:
 
 def _read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str) -> bytes:
     if entry.flag_bits & 1:
-        raise InputError(f"{name} is encrypted; save it without a password.", "source")
+        raise InputError(f"`source`: {name} is encrypted; save it without a password.", "source")
     # Other methods may allocate large dictionaries.
     if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise InputError(f"{name} is compressed with another method than .mxl files, which use Deflate.", "source")
+        raise InputError(
+            f"`source`: {name} is compressed with another method than .mxl files, which use Deflate.", "source"
+        )
     with archive.open(entry) as file:
         data = file.read(_MAX_BYTES + 1)
     _check_size(len(data), name)
@@ -206,16 +226,16 @@ def _parse(data: bytes, name: str, encoding: str | None = None) -> Element:
             return _parse(data, name, "utf-8")  # texts that were converted without changing their declaration
         place = f"line {error.lineno}, column {error.offset + 1}"
         text = expat.ErrorString(error.code)
-        raise InputError(f"{name} is not valid XML: {text} in {place}.", "source") from None
+        raise InputError(f"`source`: {name} is not valid XML: {text} in {place}.", "source") from None
     except (LookupError, UnicodeError, AssertionError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{name} can't be decoded: {shorten(str(error))}.", "source") from None
+        raise InputError(f"`source`: {name} can't be decoded: {shorten(str(error))}.", "source") from None
 
 
 def _error(parser: expat.XMLParserType, name: str, text: str) -> InputError:
     place = f"line {parser.CurrentLineNumber}, column {parser.CurrentColumnNumber + 1}"
-    return InputError(f"{name}, {place}: {text}.", "source")
+    return InputError(f"`source`: {name}, {place}: {text}.", "source")
 
 
 def _to_partwise(root: Element, name: str) -> Element:
@@ -229,7 +249,7 @@ def _to_partwise(root: Element, name: str) -> Element:
             bars = parts[item.get("id", "")]
             count += 1 + number - len(bars)
             if count > _MAX_NODES:
-                raise InputError(f"{name} has more than {_MAX_NODES:,} bars in its parts.", "source")
+                raise InputError(f"`source`: {name} has more than {_MAX_NODES:,} bars in its parts.", "source")
             while len(bars) < number:
                 bars.append(Element("measure"))  # the part is absent there
             bars.append(Element("measure", measure.attrib))

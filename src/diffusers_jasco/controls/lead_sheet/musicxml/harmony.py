@@ -21,7 +21,7 @@ from typing import NamedTuple
 from xml.etree.ElementTree import Element, SubElement
 
 from ...chord_syntax import MAX_LENGTH, NO_CHORD, is_no_chord, parse_chord
-from ..keys import note_name, transpose_chord
+from ..keys import SEMITONES, note_name, transpose_chord
 from .file import number_of, text_of
 
 
@@ -88,7 +88,6 @@ _DEGREES = (0, 2, 4, 5, 7, 9, 10)  # of a dominant seventh chord
 _DEGREE_NAMES = ("1", "b9", "9", "b3", "3", "11", "b5", "5", "#5", "13", "b7", "7")
 # Order in which kinds are tried when a chord is written, and the degrees that notes are written as.
 _TENSIONS = {1: (9, -1), 2: (9, 0), 3: (9, 1), 5: (11, 0), 6: (11, 1), 8: (13, -1), 9: (13, 0), 10: (7, 0), 11: (7, 1)}
-_STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 
 
 class HarmonyError(ValueError):
@@ -187,10 +186,10 @@ def shorten_kind(name: str, text: str) -> str:
 def _read_note(element: Element, tag: str) -> str:
     step = text_of(element, f"{tag}-step").upper()
     alter = round(number_of(text_of(element, f"{tag}-alter")) or 0)
-    if step not in _STEPS or len(step) != 1:
+    if step not in SEMITONES or len(step) != 1:
         raise HarmonyError(f"its {tag} is {step[:10]!r}")
     if abs(alter) > 2:
-        return note_name((_STEPS[step] + alter) % 12)
+        return note_name((SEMITONES[step] + alter) % 12)
     return step + ("#" * alter if alter > 0 else "b" * -alter)
 
 
@@ -240,7 +239,7 @@ def _spellings() -> dict[frozenset[int], str]:
 
 
 def _suffix(intervals: frozenset[int]) -> str:
-    """A suffix for a set of notes, with explicit notes (`:(3,5,b9)`) if there is no usual one."""
+    """A suffix for a set of notes, with explicit notes (`:(3,5,b9)`) if none is standard."""
     found = _spellings().get(intervals | {0})
     if found is not None:
         return found
@@ -280,7 +279,7 @@ def write_harmony(label: str, key: str = "") -> Element:
         SubElement(element, "kind", {"text": "N.C."}).text = "none"
         return element
     plain = transpose_chord(label, 0, key)  # letters instead of Do, Re, Mi
-    names = label if label[:1] in _STEPS else plain
+    names = label if label[:1] in SEMITONES else plain
     root_name = names[0] + ("#" if names[1:2] in ("#", "♯", "s") and names[1:4] != "sus" else "")
     root_name += "b" if names[1:2] in ("b", "♭") else ""
     if parse_chord(root_name) is None or parse_chord(root_name).root != chord.root:  # type: ignore[union-attr]

@@ -25,17 +25,15 @@ from xml.etree.ElementTree import Element
 
 from ....utils.errors import InputError
 from ..bars import TimeSignature
-from ..keys import MODES
+from ..keys import MODES, SEMITONES, key_of_signature
 from .directions import NOTE_VALUES, Direction, dotted, read_direction, read_sound
 from .file import fraction_of, number_of, text_of
 from .harmony import HarmonyError, read_harmony
 
 
-_STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 _MAX_DIVISIONS = 1_000_000
 _MAX_REPEATS = 100
 _MAX_EVENTS = 5000  # in a measure of a part
-_LINE = "FCGDAEB"
 
 
 class WrittenNote(NamedTuple):
@@ -61,22 +59,19 @@ class Measure:
         content (`Fraction`): end of the last note or rest, in quarter notes.
         voices (`set`): voices with notes or rests.
         pauses (`list`): positions of the words N.C.
-        is_implicit (`bool`): whether the measure isn't counted, such as a pick-up.
-        time_signature, key: changes that begin here; a time signature of `None` with `is_free` means without meter.
+        time_signature, key: changes that begin here.
         repeat_of (`int`): how many measures before the one is that a repeat sign (%) stands for.
         endings (`tuple[int, ...]`): numbers of an ending that begins here.
     """
 
     number: str = ""
     content: Fraction = Fraction(0)
-    is_implicit: bool = False
     voices: set[tuple[int, str]] = field(default_factory=set)
     notes: list[WrittenNote] = field(default_factory=list)
     chords: list[tuple[Fraction, str]] = field(default_factory=list)
     pauses: list[Fraction] = field(default_factory=list)
     directions: list[tuple[Fraction, Direction]] = field(default_factory=list)
     time_signature: TimeSignature | None = None
-    is_free: bool = False
     key: str | None = None
     repeat_start: bool = False
     repeat_end: int = 0
@@ -135,7 +130,7 @@ class _PartReader:
         self.exact = {Fraction(0): Fraction(0)}
 
     def read_measure(self, element: Element) -> Measure:
-        self._begin(Measure(number=element.get("number", ""), is_implicit=element.get("implicit") == "yes"))
+        self._begin(Measure(number=element.get("number", "")))
         pending, self.pending = self.pending, []
         for item in pending:
             self._read_signatures(item)
@@ -248,7 +243,7 @@ class _PartReader:
         return length, value if (value * self.divisions).denominator > 1 else length
 
     def _pitch(self, pitch: Element, staff: int) -> int | None:
-        step = _STEPS.get(text_of(pitch, "step").upper())
+        step = SEMITONES.get(text_of(pitch, "step").upper())
         octave = number_of(text_of(pitch, "octave"))
         if step is None or octave is None:
             return None
@@ -310,7 +305,6 @@ class _PartReader:
         time = element.find("time")
         if time is not None:
             self.measure.time_signature = self._read_time(time)
-            self.measure.is_free = time.find("senza-misura") is not None
         key = element.find("key")
         fifths = number_of(text_of(key, "fifths")) if key is not None else None
         if key is not None and fifths is not None and abs(fifths) <= 21:
@@ -321,7 +315,7 @@ class _PartReader:
     def _set_key(self):
         if self.fifths is None:
             return
-        key = _name_key(*self.fifths, self._semitones(1))
+        key = key_of_signature(*self.fifths, self._semitones(1))
         if key != self.key:
             self.key = self.measure.key = key
 
@@ -375,7 +369,7 @@ class _PartReader:
         measure = self.measure
         is_left = element.get("location", "right") == "left"
         repeat, ending = element.find("repeat"), element.find("ending")
-        if repeat is not None and repeat.get("after-jump") != "yes":
+        if repeat is not None:
             times = int(number_of(repeat.get("times")) or 2)
             if repeat.get("direction") == "forward":
                 if is_left or self.position == 0:
@@ -429,15 +423,3 @@ def _read_numbers(text: str) -> tuple[int, ...]:
         first, last = int(match[1]), int(match[2] or match[1])
         numbers.extend(range(first, min(last, first + _MAX_REPEATS) + 1))
     return tuple(sorted({number for number in numbers if 1 <= number <= _MAX_REPEATS}))
-
-
-def _name_key(fifths: int, mode: str, semitones: int) -> str:
-    """The name of a key by its signature, transposed."""
-    signature = fifths + (7 * semitones + 6) % 12 - 6
-    while not -7 <= signature <= 7:
-        signature += 12 if signature < 0 else -12
-    tonic = signature - MODES[mode]
-    letter = _LINE[(tonic + 1) % 7]
-    accidentals = (tonic + 1) // 7
-    name = letter + ("#" * accidentals if accidentals > 0 else "b" * -accidentals)
-    return f"{name} {mode}"

@@ -82,7 +82,7 @@ class _Part:
         return repr(self.name or self.identifier or self.number)
 
 
-def read_musicxml(path: str | os.PathLike, part: str | int | None = None, tune: str | int | None = None) -> LeadSheet:
+def read_musicxml(path: str | os.PathLike, part: str | int | None = None) -> LeadSheet:
     r"""
     Reads a lead sheet from a MusicXML file.
 
@@ -92,8 +92,6 @@ def read_musicxml(path: str | os.PathLike, part: str | int | None = None, tune: 
         part (`str` or `int`, *optional*):
             Part with the melody: its name, its identifier (`"P1"`), or its number from 1. By default the highest part with
             lyrics, or else with chord symbols.
-        tune (`str` or `int`, *optional*):
-            MusicXML files contain one score: 1 or its title.
 
     Returns:
         [`LeadSheet`] with sounding pitches: the upper voice of the part, its chord symbols (or those of another part if
@@ -103,27 +101,23 @@ def read_musicxml(path: str | os.PathLike, part: str | int | None = None, tune: 
         `FileNotFoundError`: if the file does not exist.
         [`InputError`]: if the file is not a MusicXML score, declares XML entities, is too large or empty, or has no such part.
     """
-    return _read_score(load_score(path), os.fspath(path), part, tune)
+    return _read_score(load_score(path), os.fspath(path), part)
 
 
-def parse_musicxml(
-    data: bytes | str, name: str = "the text", part: str | int | None = None, tune: str | int | None = None
-) -> LeadSheet:
+def parse_musicxml(data: bytes | str, name: str = "the text", part: str | int | None = None) -> LeadSheet:
     """Reads a lead sheet from the content of a MusicXML file; see [`read_musicxml`]."""
-    return _read_score(parse_score(data, name), name, part, tune)
+    return _read_score(parse_score(data, name), name, part)
 
 
-def _read_score(root: Element, name: str, part: str | int | None, tune: str | int | None) -> LeadSheet:
+def _read_score(root: Element, name: str, part: str | int | None) -> LeadSheet:
     title = text_of(root, "work/work-title") or text_of(root, "movement-title") or _credit(root)
-    if tune is not None and str(tune).strip() not in ("1", title):
-        raise InputError(f"`tune` is {shorten(tune)}, but {name} contains one score: {title or 'untitled'!r}.", "tune")
     problems: Counter[str] = Counter()
     parts = _read_parts(root, name, problems)
     melody = _choose_part(parts, part, name)
     harmony = melody if melody.num_chords else max(parts, key=lambda item: item.num_chords)
     has_drums = any(note.drum for item in parts for measure in item.measures for note in measure.notes)
     if not (melody.num_notes or harmony.num_chords or has_drums):
-        raise EmptyInputError(f"{name} is empty: it has no notes and no chord symbols.", "source")
+        raise EmptyInputError(f"`source`: {name} is empty: it has no notes and no chord symbols.", "source")
     sheet = _Assembly(name, parts, melody, harmony).assemble()
     if problems:
         listed = list_names([f"{text} ({count}×)" for text, count in problems.most_common()], 5)
@@ -154,23 +148,23 @@ def _read_parts(root: Element, name: str, problems: Counter[str]) -> list[_Part]
     described = {item.get("id", ""): item for item in root.iterfind("part-list/score-part")}
     elements = root.findall("part")
     if not elements:
-        raise EmptyInputError(f"{name} has no <part> with measures.", "source")
+        raise EmptyInputError(f"`source`: {name} has no <part> with measures.", "source")
     if len(elements) > _MAX_PARTS:
-        raise InputError(f"{name} has {len(elements)} parts; at most {_MAX_PARTS} are read.", "source")
+        raise InputError(f"`source`: {name} has {len(elements)} parts; at most {_MAX_PARTS} are read.", "source")
     parts = []
     for number, element in enumerate(elements, 1):
         identifier = element.get("id", "")
         description = described.get(identifier)
         count = len(element.findall("measure"))
         if count > MAX_BARS:
-            raise InputError(f"{name} has {count:,} bars; at most {MAX_BARS:,} are read.", "source")
+            raise InputError(f"`source`: {name} has {count:,} bars; at most {MAX_BARS:,} are read.", "source")
         try:
             measures = read_part(element, _drums_of(description), problems)
         except InputError as error:
-            raise InputError(f"{name}, part {number}: {error}", "source") from None
+            raise InputError(f"`source`: {name}, part {number}: {error}", "source") from None
         parts.append(_Part(number, identifier, _line(text_of(description, "part-name")), measures))
     if not any(part.measures for part in parts):
-        raise EmptyInputError(f"{name} has no measures.", "source")
+        raise EmptyInputError(f"`source`: {name} has no measures.", "source")
     return parts
 
 
@@ -318,7 +312,7 @@ class _Assembly:
             if content > _MAX_BAR:
                 number = self.rows[index][0].number[:20]
                 raise InputError(
-                    f"{self.name}: bar {number or index + 1} lasts {float(content):g} quarter notes; at most {_MAX_BAR}"
+                    f"`source`: {self.name}: bar {number or index + 1} lasts {float(content):g} quarter notes; at most {_MAX_BAR}"
                     " are read. Check its divisions and durations.",
                     "source",
                 )
@@ -492,7 +486,10 @@ def _is_tempo(tempo: Tempo, name: str, index: int) -> bool:
 
 
 def _rank_voices(measures: Sequence[Measure]) -> list[tuple[int, str]]:
-    """The voices with notes: first the melody, which is the highest one of the upper staff that has lyrics or often sounds."""
+    """
+    The voices with notes: first the melody, which is the highest one of the upper staff that has lyrics or sounds for more
+    than a third as long as the voice that sounds longest.
+    """
     notes: dict[tuple[int, str], list[WrittenNote]] = defaultdict(list)
     for measure in measures:
         for note in measure.notes:

@@ -27,8 +27,9 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from diffusers.utils import logging
 
+from ...midi_drums import DRUM_KEYS
 from ..bars import Bar, Hit, Note, Section, TempoMark, TimeSignature
-from ..keys import key_signature, note_name, parse_tonality
+from ..keys import SEMITONES, key_signature, note_name, parse_tonality
 from ..sheet import LeadSheet
 from .harmony import write_harmony
 from .note_values import NoteValue, split_value, to_note_values
@@ -41,13 +42,12 @@ _DOCTYPE = (
     '<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE score-partwise PUBLIC "-//Recordare//DTD MusicXML 4.0'
     ' Partwise//EN" "http://www.musicxml.org/dtds/partwise.dtd">\n'
 )
-_STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 _INVALID = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-# General MIDI keys of the drums, and their places on the staff.
+# Places of the drums on the staff, and their noteheads.
 _DRUMS = {
-    "kick": (36, "F4", ""), "snare": (38, "C5", ""), "rim": (37, "C5", "x"), "clap": (39, "D5", "x"),
-    "hat": (42, "G5", "x"), "open hat": (46, "G5", "circle-x"), "ride": (51, "F5", "x"), "tom": (47, "D5", ""),
-    "cowbell": (56, "E5", "triangle"), "shaker": (70, "A5", "x"),
+    "kick": ("F4", ""), "snare": ("C5", ""), "rim": ("C5", "x"), "clap": ("D5", "x"), "hat": ("G5", "x"),
+    "open hat": ("G5", "circle-x"), "ride": ("F5", "x"), "tom": ("D5", ""), "cowbell": ("E5", "triangle"),
+    "shaker": ("A5", "x"),
 }  # fmt: skip
 _HIT = Fraction(1, 4)  # quarter notes; the longest written length of a hit
 
@@ -57,7 +57,8 @@ def to_musicxml(sheet: LeadSheet) -> str:
     Converts a sheet to a MusicXML 4.0 score: the melody with its lyrics and chord symbols in one part, and drum hits in
     another one.
 
-    Repeats, endings, jumps and section names are kept. Prompts, grooves, fills and the ending are not part of the format.
+    Repeats, endings, jumps and section names are kept. Prompts, grooves, fills and the ending are not part of the format; they
+    are left out, with a warning.
 
     Args:
         sheet ([`LeadSheet`]): the sheet.
@@ -65,6 +66,14 @@ def to_musicxml(sheet: LeadSheet) -> str:
     Returns:
         `str`: the content of a `.musicxml` file in UTF-8.
     """
+    lost = {
+        "prompts": sheet.prompt or any(section.prompt for section in sheet.sections),
+        "grooves": sheet.groove or any(section.groove for section in sheet.sections),
+        "drum fills": any(section.fill for section in sheet.sections),
+        f"the ending {sheet.ending!r}": sheet.ending != "cut",
+    }
+    if names := [name for name, is_lost in lost.items() if is_lost]:
+        logger.warning(f"Not part of MusicXML, and left out: {', '.join(names)}. JSON and ABC files keep them.")
     if count := sum(bool(bar.lyrics and not bar.notes) for bar in sheet.bars):
         logger.warning(f"The words of {count} bar(s) without notes are not written to MusicXML.")
     sheet = _write_repeats(sheet)
@@ -75,13 +84,13 @@ def to_musicxml(sheet: LeadSheet) -> str:
     if sheet.composer:
         _text(identification, "creator", sheet.composer, type="composer")
     _text(SubElement(identification, "encoding"), "software", "diffusers-jasco")
-    names = SubElement(root, "part-list")
-    melody = SubElement(names, "score-part", {"id": "P1"})
+    listed = SubElement(root, "part-list")
+    melody = SubElement(listed, "score-part", {"id": "P1"})
     _text(melody, "part-name", "Melody")
     writer = _Writer(sheet)
     writer.write_melody(SubElement(root, "part", {"id": "P1"}))
     if any(bar.hits for bar in sheet.bars):
-        _list_drums(names, {hit.drum for bar in sheet.bars for hit in bar.hits})
+        _list_drums(listed, {hit.drum for bar in sheet.bars for hit in bar.hits})
         writer.write_drums(SubElement(root, "part", {"id": "P2"}))
     indent(root)
     return _DOCTYPE + tostring(root, encoding="unicode") + "\n"
@@ -136,11 +145,11 @@ def _list_drums(names: Element, drums: set[str]):
     for drum in used:
         instrument = SubElement(part, "midi-instrument", {"id": _drum_id(drum)})
         _text(instrument, "midi-channel", "10")
-        _text(instrument, "midi-unpitched", str(_DRUMS[drum][0] + 1))
+        _text(instrument, "midi-unpitched", str(DRUM_KEYS[drum] + 1))
 
 
 def _drum_id(drum: str) -> str:
-    return f"P2-I{_DRUMS[drum][0]}"
+    return f"P2-I{DRUM_KEYS[drum]}"
 
 
 class _Writer:
@@ -390,7 +399,7 @@ class _Writer:
                     self._write_hit(measure, hit, value, is_chord=place > 0)
 
     def _write_hit(self, measure: Element, hit: Hit, value: NoteValue, is_chord: bool):
-        _, place, head = _DRUMS[hit.drum]
+        place, head = _DRUMS[hit.drum]
         # The loudness is a percentage of the MIDI velocity 90.
         element = SubElement(measure, "note", {"dynamics": _number(round(hit.velocity * 12700 / 90, 4))})
         if is_chord:
@@ -456,7 +465,7 @@ def _write_pitch(pitch: Element, number: int, key: str):
     _text(pitch, "step", name[0])
     if alter:
         _text(pitch, "alter", str(alter))
-    _text(pitch, "octave", str((number - alter - _STEPS[name[0]]) // 12 - 1))
+    _text(pitch, "octave", str((number - alter - SEMITONES[name[0]]) // 12 - 1))
 
 
 def _write_type(element: Element, value: NoteValue):
