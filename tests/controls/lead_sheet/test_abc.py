@@ -88,6 +88,12 @@ class TestFiles:
         with pytest.raises(InputError, match=r"`tune`: waltz.abc has no tune .* 7, but 1 \(Harbor Waltz, The\), 2"):
             read_abc((FIXTURES / "waltz.abc").read_text(encoding="utf-8"), "waltz.abc", tune=7)
 
+    def test_tunes_with_the_same_number_are_chosen_by_their_position(self):
+        text = "X:1\nT:A\nK:C\nC4|\n\nX:1\nT:B\nK:C\nD4|\n\nX:7\nT:C\nK:C\nE4|\n"
+
+        titles = [read_abc(text, "three.abc", tune=tune).title for tune in (1, "2", 3, 7, "07", "B")]
+        assert titles == ["A", "B", "C", "C", "C", "B"]
+
     def test_plans_of_yue2(self):
         text = (FIXTURES / "yue2_plan.abc").read_text(encoding="utf-8")
         sheet = read_abc(text, "plan.abc")
@@ -499,6 +505,10 @@ class TestHostileInput:
             "X:1\nK:C octave=99\nC|",
             "X:" * 1000,
             "X:1\nK:C\n[0 C4:|D4:|",
+            "X:1\nK:C\nC4|" + "\n" * 8000 + "D4|",
+            "X:1\nT:a\n" + "a | b\n" * 8000 + "K:C\nC4|",
+            "\n" * 8000 + "X:1\nK:C\nC4|",
+            "X:1\nK:C\nC4|\n\n" + "[A:" * 8000,
         ],
     )
     def test_limits(self, text):

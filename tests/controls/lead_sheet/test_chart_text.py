@@ -184,7 +184,7 @@ def test_heading_before_the_first_bar_line():
         ("Time: 4/5\nC | G", "Time has to be a time signature"),
         ("Groove: polka beat\nC | G", "'polka beat' is not a groove; grooves are"),
         ("[A: speed=4] C | G", "unknown setting 'speed'"),
-        ("C | G | x999", "'x999' has to repeat 1 to 64 times"),
+        ("C | G | x999", "'x999' has to repeat 1 to 100 times"),
         ("Title: Nothing\nHello", "has no chords"),
         ("", "has no chords"),
     ],
@@ -194,6 +194,58 @@ def test_errors_say_where_and_what(text, message):
         read_chart(text, "song.txt")
 
     assert message in str(error.value) and "song.txt" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "text, bars",
+    [
+        ("[A] C | F\n[B] G | D :|", "C F G D G D"),
+        ("[A] C | F\n[B] G |1 D :|2 A |\n[C] E :|", "C F G D G A E E"),
+        ("[A] |: C | F\n[B] G :|", "C F G C F G"),
+        ("[A] |: C |1 D :|\n[B] |2 E :|", "C D C E"),
+    ],
+)
+def test_repeats_without_a_beginning_begin_with_their_section(text, bars):
+    assert chords_of(read_chart(text).expand().bars) == bars.split()
+
+
+def test_section_called_coda_is_the_coda():
+    with messages() as warnings:
+        sheet = read_chart("[A] C | F To Coda | G D.C. al Coda |\n[Coda] Am | Dm |").expand()
+
+    assert chords_of(sheet.bars) == ["C", "F", "G", "C", "F", "Am", "Dm"]
+    assert not warnings.text
+
+
+@pytest.mark.parametrize("text", ["[A x999] C | F", "[A: x0] C | F", "C\n[Z x0] C | G", "C | G\nx101"])
+def test_impossible_numbers_of_repeats_are_errors(text):
+    with pytest.raises(InputError, match=r"line [12], column 1: a section is played \d+ times, .* 1 to 100"):
+        read_chart(text)
+
+
+def test_fill_without_a_groove_is_reported():
+    with messages() as warnings:
+        read_chart("[A] C | F\n[B: fill] C | G")
+        read_chart("Groove: funk\n[A] C | F\n[B: fill] C | G")
+
+    assert warnings.text.count("'fill' has no effect without a groove") == 1
+
+
+@pytest.mark.parametrize("sign", [" ", ".", "\n", "|", "x", "-", "[", "C ", "[C]a ", "{title: a}\n", "x1 "])
+def test_long_runs_take_linear_time(sign):
+    """Quadratic searches would take minutes."""
+    run = sign * (9_000 // len(sign))
+    for text in (run + "x", "C | G | " + run + "a", "Title: x" + run + "x\nC | G", "[a" + run + "b]\nC | G"):
+        for read in (read_chart, read_lead_sheet):
+            try:
+                read(text)
+            except (InputError, FileNotFoundError) as error:
+                assert len(str(error)) < 1000
+
+
+def test_length_of_lines_is_limited():
+    with pytest.raises(InputError, match=r"song.txt, line 2: the line has 10,001 characters; the limit is 10,000"):
+        read_chart("C | G\n" + "x" * 10_001, "song.txt")
 
 
 def test_fuzz_of_charts():

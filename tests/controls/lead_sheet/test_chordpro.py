@@ -180,6 +180,29 @@ def test_errors_say_where_and_what(text, message):
     assert message in str(error.value)
 
 
+def test_transpose_changes_the_key():
+    sheet = read_chordpro("{key: C}\n[C]a\n{transpose: 2}\n[C]b\n{transpose}\n[F]d")
+
+    assert (sheet.key, [bar.key for bar in sheet.bars]) == ("C major", [None, "D major", "C major"])
+
+
+@pytest.mark.parametrize("sign", [" ", "a", "\n", "[C]a ", "{c: a}", "{start_of_abc}\n", "{", "a=", "-", "|"])
+def test_long_runs_take_linear_time(sign):
+    """Quadratic searches would take minutes."""
+    run = sign * (9_000 // len(sign))
+    for text in (
+        "{title: a}\n[C]a\n{title" + run + "\n",
+        "{title: a}\n[C]" + run + "x\n",
+        "{sog: " + run + "x}\n| C . |",
+        "{title: a}\n| [C" + run + "] x",
+    ):
+        is_chordpro(text)
+        try:
+            read_chordpro(text)
+        except InputError as error:
+            assert len(str(error)) < 1000
+
+
 def test_fuzz_of_chordpro():
     random_ = random.Random(0)
     words = ["[C]", "[Am7", "]", "{", "}", "{title: A}", "{soc}", "{eoc}", "{chorus}", "{sog}", "{eog}",

@@ -49,7 +49,7 @@ def test_playlist_page():
         sheet = read_ireal(PAGE, "ireal.html")
     assert sheet.title == "The Harbor"
     assert "has 3 tunes" in warnings.text
-    assert read_ireal(PAGE, tune=2).title == read_ireal(PAGE, tune="waltz").title == "Waltz in Blue"
+    assert read_ireal(PAGE, tune="2").title == read_ireal(PAGE, tune="waltz").title == "Waltz in Blue"
 
 
 def test_tune_with_endings_segno_and_coda():
@@ -144,8 +144,8 @@ def test_pages_of_one_tune_are_joined():
     [
         ("irealb://", None, "has no tune of iReal Pro"),
         ("irealb://A=B=C", None, "copy it from the app"),
-        (PAGE, 4, "`tune` has to be 1 to 3"),
-        (PAGE, "Nothing", "has no tune 'Nothing'; it has 'The Harbor'"),
+        (PAGE, 4, "`tune`: song.html has no tune with the number or title 4, but 1 (The Harbor)"),
+        (PAGE, "Nothing", "has no tune with the number or title 'Nothing', but 1 (The Harbor)"),
         (old_link("T44|   |   Z"), None, "has no chords"),
         (old_link("T44C   |G%   |Hello Z"), 1, ""),
     ],
@@ -157,6 +157,14 @@ def test_errors(text, tune, message):
     with pytest.raises(InputError) as error:
         read_ireal(text, "song.html", tune)
     assert message in str(error.value)
+
+
+def test_signs_that_are_skipped_are_reported():
+    with messages() as warnings:
+        sheet = read_ireal(old_link("T44[C T34  |G   <1x>]"))
+
+    assert (str(sheet.time_signature), chords_of(sheet.bars)) == ("4/4", ["C", "G"])
+    assert "time signature 3/4 within bar 1" in warnings.text and "'1x'" in warnings.text
 
 
 def test_fuzz_of_links():

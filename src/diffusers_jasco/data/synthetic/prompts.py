@@ -228,7 +228,7 @@ def read_words(prompt: str) -> Description:
 
     # 2. Phrases
     for match in _pattern().finditer(text):
-        phrase, before = match[1], text[: match.start()]
+        phrase, before = match[1], text[max(0, match.start() - 60) : match.start()]
         is_negated = _NEGATION.search(before) is not None
         if is_negated and not any(isinstance(told.value, bool) for told in _vocabulary()[phrase]):
             continue

@@ -26,6 +26,7 @@ from ....utils.errors import InputError, list_names, shorten
 from ...drum_machine import find_groove
 from ..bars import Bar, Section, TempoMark, TimeSignature
 from ..sheet import ENDINGS, LeadSheet
+from ..tunes import choose_tune
 from .form import complete_codas, complete_repeats, fill_rests, merge_chords, to_sections
 from .header import (
     Key,
@@ -41,7 +42,7 @@ from .header import (
     says_swing,
 )
 from .music import MusicReader, align_lyrics, finish_signs, is_text_line
-from .text import FIELD, Line, Notes, Tune, decode_text, find_tune, is_abc, split_tunes
+from .text import FIELD, Line, Notes, Tune, decode_text, is_abc, split_tunes
 from .voice import Voice
 
 
@@ -69,7 +70,9 @@ def read_abc(
             Identifier, name or number (from 1) of the voice with the melody, by default the first one. In songs of YuE2, the
             voice `Ins` is taken by default where `Vocal` rests. Chords come from this voice, or from the first one that has
             any.
-        tune (`str` or `int`, *optional*): number (`X:`) or title of the tune, by default the first one.
+        tune (`str` or `int`, *optional*):
+            Number (`X:`) of the tune, its position from 1 if no other tune has this number, or its title. By default the
+            first one.
 
     Returns:
         [`LeadSheet`]
@@ -81,7 +84,7 @@ def read_abc(
     tunes = split_tunes(text, name)
     if not tunes:
         raise InputError(f"`source`: {name} has no tune in ABC notation, which begins with 'X:1'.", "source")
-    chosen = find_tune(tunes, tune, name)
+    chosen = tunes[choose_tune([found.titles for found in tunes], tune, name, [found.number for found in tunes])]
     reader = _TuneReader(chosen, name)
     reader.read()
     if not any(voice.bars for voice in reader.voices.values()):
@@ -102,6 +105,7 @@ class _TuneReader:
         self.voices: dict[str, Voice] = {}
         self.voice: Voice | None = None
         self.in_body = False
+        self.has_key = False
         self.titles: list[str] = []
         self.composers: list[str] = []
         self.words: list[str] = []
@@ -122,6 +126,7 @@ class _TuneReader:
 
     def read(self):
         lines = list(self.tune.lines)
+        self.has_key = any(line.text.lstrip()[:2] == "K:" for line in lines)
         if not any((match := FIELD.match(line.text)) and match[1] == "K" for line in lines):
             self.notes.add("there is no key (K:), so it is C major", lines[0].number)
         comments = sorted(self.tune.comments.items(), reverse=True)
@@ -154,7 +159,7 @@ class _TuneReader:
                 self._header_field(letter, value, line.number)
             return
         if not self.in_body:
-            if "|" not in text or any(later.text.lstrip()[:2] == "K:" for later in self.tune.lines):
+            if "|" not in text or self.has_key:
                 return  # free text in the header
             self._begin_body()
         if is_text_line(text):

@@ -17,6 +17,7 @@
 import html
 import re
 import unicodedata
+from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple, NoReturn
@@ -33,7 +34,6 @@ FIELD = re.compile(r"\s*([A-Za-z+]):(?![|:])\s*(.*)")
 
 _REFERENCE = re.compile(r"\s*X\s*:")
 _MUSIC = re.compile(r"[\sA-Ga-gxyzZXu-wH-W'`,^_=\d/|:\[\]()<>~.\-\\&*$!+{}]+")
-_HEADER_FIELDS = "XTMLQK"
 _ACCENTS = {"`": "\u0300", "'": "\u0301", "^": "\u0302", "~": "\u0303", '"': "\u0308", "o": "\u030a", "c": "\u0327",
             "v": "\u030c", "u": "\u0306", "H": "\u030b", "=": "\u0304", ";": "\u0328", ".": "\u0307"}  # fmt: skip
 _LIGATURES = {"aa": "å", "AA": "Å", "ae": "æ", "AE": "Æ", "oe": "œ", "OE": "Œ", "ss": "ß", "/o": "ø", "/O": "Ø",
@@ -93,7 +93,7 @@ def is_abc(text: str) -> bool:
     """
     if re.match(r"\ufeff?%abc", text):
         return True
-    letters = {match[1] for match in re.finditer(r"^\s*([XTMLQK])\s*:", text[:200_000], re.MULTILINE)}
+    letters = {match[1] for match in re.finditer(r"^[^\S\n]*([XTMLQK])[^\S\n]*:", text[:200_000], re.MULTILINE)}
     return "K" in letters and len(letters) > 1
 
 
@@ -108,7 +108,8 @@ def split_tunes(text: str, name: str) -> list[Tune]:
     Returns:
         `list` of [`Tune`], empty if there is none.
     """
-    lines, comments = _read_lines(text)
+    lines, found = _read_lines(text)
+    comments = list(found.items())
     starts = [index for index, line in enumerate(lines) if _REFERENCE.match(line.text)]
     if not starts:
         first = next((index for index, line in enumerate(lines) if FIELD.match(line.text)), None)
@@ -119,39 +120,6 @@ def split_tunes(text: str, name: str) -> list[Tune]:
         number = lines[start].text.partition(":")[2].strip()
         tunes.append(_to_tune(number, [*header, *lines[start:end]], comments, name))
     return tunes
-
-
-def find_tune(tunes: list[Tune], tune: int | str | None, name: str) -> Tune:
-    r"""
-    Chooses a tune.
-
-    Args:
-        tunes (`list` of [`Tune`]): the tunes of a file, at least one.
-        tune (`int` or `str`, *optional*): reference number or title; by default the first one, with a warning if there
-            are more.
-        name (`str`): name of the file.
-
-    Raises:
-        [`InputError`]: if there is no such tune.
-    """
-    if tune is None:
-        if len(tunes) > 1:
-            others = list_names([_describe(other) for other in tunes[1:]], 8)
-            logger.warning(
-                f"{name} has {len(tunes)} tunes. The first one is read: {_describe(tunes[0])}. To read another one, set"
-                f" `tune` to its number or title: {others}."
-            )
-        return tunes[0]
-    wanted = str(tune).strip()
-    for found in tunes:
-        if found.number and wanted.lstrip("0") == found.number.lstrip("0"):
-            return found
-    for compare in (lambda title: title == wanted.casefold(), lambda title: wanted.casefold() in title):
-        for found in tunes:
-            if wanted and any(compare(title.casefold()) for title in found.titles):
-                return found
-    known = list_names([_describe(found) for found in tunes], 8)
-    raise InputError(f"`tune`: {name} has no tune with the number or title {shorten(tune)}, but {known}.", "tune")
 
 
 def decode_text(text: str) -> str:
@@ -207,7 +175,7 @@ def _is_file_header(line: Line) -> bool:
     return line.text.startswith("%%") or (match is not None and match[1] in "CILMmOQRU")
 
 
-def _to_tune(number: str, lines: list[Line], comments: dict[int, str], name: str) -> Tune:
+def _to_tune(number: str, lines: list[Line], comments: list[tuple[int, str]], name: str) -> Tune:
     lines = _until_empty_line(lines, name)
     titles = []
     for line in lines:
@@ -216,18 +184,22 @@ def _to_tune(number: str, lines: list[Line], comments: dict[int, str], name: str
             titles.append(decode_text(match[2]))
         if match and match[1] == "K":
             break
-    numbers = (lines[0].number, lines[-1].number) if lines else (0, 0)
-    inside = {key: comment for key, comment in comments.items() if numbers[0] <= key <= numbers[1]}
-    return Tune(number, tuple(titles), tuple(lines), inside)
+    first, last = (lines[0].number, lines[-1].number) if lines else (0, 0)
+    inside = comments[bisect_left(comments, (first, "")) : bisect_left(comments, (last + 1, ""))]
+    return Tune(number, tuple(titles), tuple(lines), dict(inside))
 
 
 def _until_empty_line(lines: list[Line], name: str) -> list[Line]:
     """Cuts a tune at an empty line after its header, unless music follows there."""
     result: list[Line] = []
     in_body = False
-    for index, line in enumerate(lines):
+    following: Line | None = None
+    followings: list[Line | None] = []  # the first line with text from each line on
+    for line in reversed(lines):
+        following = line if line.text.strip() else following
+        followings.append(following)
+    for line, following in zip(lines, reversed(followings)):
         if not line.text.strip():
-            following = next((later for later in lines[index:] if later.text.strip()), None)
             if in_body and (following is None or not _continues(following.text)):
                 break
             continue
@@ -242,10 +214,5 @@ def _continues(text: str) -> bool:
     match = FIELD.match(text)
     if match:
         return match[1] in "VPwKMLQ" or match[1] == "W"
-    plain = re.sub(r'"[^"]*"|!\w+!|\[[A-Z]:[^\]]*\]', "", text)
+    plain = re.sub(r'"[^"]*"|!\w+!|\[[A-Z]:[^\[\]]*\]', "", text)
     return "|" in plain and _MUSIC.fullmatch(plain) is not None
-
-
-def _describe(tune: Tune) -> str:
-    title = tune.titles[0] if tune.titles else "without a title"
-    return f"{tune.number} ({title})" if tune.number else title

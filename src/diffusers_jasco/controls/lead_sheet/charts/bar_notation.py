@@ -20,13 +20,12 @@ from fractions import Fraction
 from typing import NoReturn
 
 from ....utils.errors import InputError, shorten
-from ..bars import Bar, ChordMark, TempoMark, TimeSignature
+from ..bars import MAX_REPEATS, Bar, ChordMark, TempoMark, TimeSignature
 from ..keys import transpose_chord, transpose_key
+from ..order import MAX_BARS
 from .chords import read_label
 
 
-MAX_REPEATS = 64
-_MAX_BARS = 10_000
 _MAX_CELLS = 256  # per bar
 
 _REPLACED = {"‖": "||", "𝄆": "|:", "𝄇": ":|", "𝄀": "|", "𝄁": "||", "𝄂": "|", "¦": "|", "𝄎": "%",
@@ -40,7 +39,6 @@ _COUNT = re.compile(r"[(\[]?(?:[x×*]\s?(\d{1,3})|(\d{1,3})\s?[x×])[)\]]?(?=[\s
 _JUMP = re.compile(r"\(?\b(D\.\s?[CS]\.|da capo|dal segno)(?:\s+al\s+(fine|coda))?\)?(?=[\s|]|$)", re.IGNORECASE)
 _SIGN = re.compile(r"\(?(to coda|al coda|segno|coda|fine|𝄋|𝄌)\)?(?=[\s|]|$)", re.IGNORECASE)
 _CELL = re.compile(r"(?:(?!:\s*\|)[^\s|])+")
-_HOLDS = re.compile(r"(.*?)([./\\]{2,}|(?<=.)\.)")
 _HOLD = ("", ".", "/", "-", "–", "\\", "_")
 
 
@@ -83,7 +81,7 @@ def parse_row(text: str, name: str, line: int, first_column: int = 1) -> list[Me
         `list` of [`Measure`]. The first may have no cells if a repeat sign belongs to the bar of the line before.
 
     Raises:
-        [`InputError`]: if a passage is repeated more than 64 times or a bar has more than 256 entries.
+        [`InputError`]: if a passage is repeated more than 100 times or a bar has more than 256 entries.
     """
     for sign, plain in _REPLACED.items():
         text = text.replace(sign, plain)
@@ -176,11 +174,13 @@ class _RowParser:
         if len(self.current.cells) >= _MAX_CELLS:
             raise self._error(column, f"a bar can't have more than {_MAX_CELLS} chords.")
         text = text.strip(",;") or "."
-        held = _HOLDS.fullmatch(text)
-        if held is not None and not re.fullmatch(r"(?i)n\.?c\.", text) and text not in _HOLD:
-            if held[1]:
-                self.current.cells.append(Cell(held[1], column))
-            self.current.cells.extend(Cell(".", column) for _ in held[2][:_MAX_CELLS])
+        chord = text.rstrip("./\\")
+        holds = text[len(chord) :]
+        is_held = len(holds) > 1 or (holds == "." and chord)
+        if is_held and not re.fullmatch(r"(?i)n\.?c\.", text) and text not in _HOLD:
+            if chord:
+                self.current.cells.append(Cell(chord, column))
+            self.current.cells.extend(Cell(".", column) for _ in holds[:_MAX_CELLS])
         else:
             self.current.cells.append(Cell(text, column))
 
@@ -201,8 +201,8 @@ class _RowParser:
         if not rows or count == 1:
             return
         if any(measure.repeat_start or measure.repeat_end or measure.endings for measure in rows):
-            if len(rows) * count > _MAX_BARS:
-                raise self._error(self.first_column, f"the line has more than {_MAX_BARS:,} bars with its repeats.")
+            if len(rows) * count > MAX_BARS:
+                raise self._error(self.first_column, f"the line has more than {MAX_BARS:,} bars with its repeats.")
             self.measures = [replace(measure) for _ in range(count) for measure in self.measures]
         else:
             rows[0].repeat_start, rows[-1].repeat_end = True, count
@@ -326,8 +326,8 @@ class BarList:
     def _append(self, chords: tuple[ChordMark, ...], measure: Measure = Measure(), length: Fraction | None = None):
         length = length or self.time_signature.length
         chords = tuple(mark for mark in chords if mark.start < length)
-        if len(self.bars) >= _MAX_BARS:
-            raise InputError(f"`source`: {self.name} has more than {_MAX_BARS:,} bars, which is the limit.", "source")
+        if len(self.bars) >= MAX_BARS:
+            raise InputError(f"`source`: {self.name} has more than {MAX_BARS:,} bars, which is the limit.", "source")
         signs = {
             name: value
             for name in ("repeat_start", "repeat_end", "endings", "segno", "coda", "to_coda", "fine", "jump")

@@ -29,21 +29,21 @@ from ..sheet import LeadSheet
 from .bar_notation import BarList, Cell, Measure, parse_row, parse_tempo
 from .chords import find_notation, read_label
 from .key_names import read_key
+from .lines import is_tab_line, split_lines
 from .sections import SectionList, parse_heading, split_count
 
 
 logger = logging.get_logger(__name__)
 
-_MAX_LINES = 100_000
-_DIRECTIVE = re.compile(
-    r"\{\s*(?P<name>[A-Za-z_][\w.]*)(?P<selector>-[\w-]+!?)?\s*(?:[:=\s]\s*(?P<value>[^{}\n]*?)\s*)?\}"
-)
+_BRACES = re.compile(r"\{([^{}\n]*)\}")
+# The name of a directive, and the instrument or user for which it is.
+_NAME = re.compile(r"([A-Za-z_][\w.]*)(-[\w-]+!?)?(?=[:=\s]|$)")
 # Directives that identify the format: those with a value, and some without. {c} may also be a grace note of ABC.
 _KNOWN = re.compile(
-    r"^\s*\{\s*((title|t|subtitle|st|su|artist|composer|lyricist|album|year|key|tempo|time|capo|duration|meta|comment|c|"
+    r"^[^\S\n]*\{[^\S\n]*((title|t|subtitle|st|su|artist|composer|lyricist|album|year|key|tempo|time|capo|duration|meta|comment|c|"
     r"ci|cb|comment_italic|comment_box|highlight|define|chord|textfont|textsize|chordfont|chordsize|columns|col|transpose|"
-    r"start_of_\w+|so[cvbtg])[\w-]*!?\s*[:=]|(chorus|so[cvbtg]|eo[cvbtg]|new_song|ns|new_page|np)\s*\}"
-    r"|(title|artist|meta|comment|define|start_of_\w+|end_of_\w+)[\w-]*!?[\s}])",
+    r"start_of_\w|so[cvbtg])[\w-]*!?[^\S\n]*[:=]|(chorus|so[cvbtg]|eo[cvbtg]|new_song|ns|new_page|np)[^\S\n]*\}"
+    r"|(title|artist|meta|comment|define|start_of_\w|end_of_\w)[\w-]*!?[\s}])",
     re.IGNORECASE | re.MULTILINE,
 )
 _SHORT = {
@@ -54,15 +54,12 @@ _SHORT = {
 }  # fmt: skip
 _SKIPPED = ("tab", "abc", "ly", "svg", "textblock", "musicxml", "strum", "highlight", "image")
 _NOT_READ = ("abc", "ly", "musicxml")  # skipped blocks that contain music
-_ABC_BLOCK = re.compile(r"^\s*\{start_of_abc\b[^{}]*\}[^\n]*\n(.*?)^\s*\{end_of_abc\s*\}", re.DOTALL | re.MULTILINE)
+_ABC_START = re.compile(r"^[^\S\n]*\{start_of_abc\b[^{}\n]*\}[^\n]*\n", re.MULTILINE)
+_ABC_END = re.compile(r"^[^\S\n]*\{end_of_abc[^\S\n]*\}", re.MULTILINE)
 _BRACKET = re.compile(r"\[([^\[\]\n]*)\]")
-_TAB_LINE = re.compile(
-    r"\s*([A-Ga-g][#b]?)?\s*[|:]?[-–](?=.*[-–]{3})[-–0-9hpxbrst/\\~()^ |:*.]*$|.*[-–]{6,}.*\d.*[-–]{2,}"
-)
-_ATTRIBUTE = re.compile(r"(\w+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|(\S+))")
+_ATTRIBUTE = re.compile(r"(?<!\w)(\w+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|(\S+))")
 _SEPARATOR = re.compile(r"\s*(?:[,;>~–]|->|\s)\s*")
 _SHAPE = re.compile(r"\s*(\d+\s*\+\s*)?\d+(\s*[x×]\s*\d+)?(\s*\+\s*\d+)?\s*")
-_MARGIN = re.compile(r"[^|:]*$")
 _LABELS = {"pre_chorus": "Pre-chorus", "grid": "", "part": ""}
 _LINK = re.compile(r"https?://\S+")
 
@@ -122,10 +119,10 @@ def read_chordpro(text: str, name: str = "the text") -> LeadSheet:
 class _Reader:
     def __init__(self, text: str, name: str):
         self.name = name
-        self.abc = _ABC_BLOCK.search(text)
+        self.abc = _find_abc(text)
         self.items = list(_first_song(_items(text, name), name))
         self.bars = BarList(name)
-        self.sections = SectionList(self.bars.bars)
+        self.sections = SectionList(self.bars.bars, name)
         self.title = ""
         self.subtitle = ""
         self.composers: dict[str, str] = {}
@@ -150,13 +147,14 @@ class _Reader:
         # Without brackets, lines of chords above the lyrics.
         self.chord_lines = not any(read_label(chord) for chord in brackets)
         for item in self.items:
+            self.sections.line = item.line
             if item.name:
                 self._take_directive(item)
             else:
                 self._take_text(item)
         sections = self.sections.finish()
         if not sections and self.abc is not None:
-            sheet = read_abc(self.abc[1], self.name)
+            sheet = read_abc(self.abc, self.name)
             return replace(sheet, title=self.title or sheet.title, composer=self._composer() or sheet.composer)
         if not sections:
             raise InputError(
@@ -274,13 +272,16 @@ class _Reader:
 
     def _transpose(self, value: str):
         """Transposes what follows; without a value, returns to the transposition before."""
+        bars = self.bars
         if number := re.match(r"([+-]?\d{1,2})", value):
-            self.transpositions.append(self.bars.transposition)
-            self.bars.transposition = max(min(self.bars.transposition + int(number[1]), 36), -36)
-            if not self.bars.bars and self.key:
-                self.key = transpose_key(self.key, int(number[1]))
+            self.transpositions.append(bars.transposition)
+            bars.transposition = max(min(bars.transposition + int(number[1]), 36), -36)
         elif self.transpositions:
-            self.bars.transposition = self.transpositions.pop()
+            bars.transposition = self.transpositions.pop()
+        if bars.key and bars.bars:
+            bars.change(key=transpose_key(bars.key, bars.transposition))
+        elif bars.key:
+            self.key = transpose_key(bars.key, bars.transposition)
 
     def _start(self, kind: str, value: str):
         kind = kind.lower()
@@ -337,7 +338,7 @@ class _Reader:
             return
         if self.block == "grid":
             self._take_grid_row(item)
-        elif _TAB_LINE.match(text) and not _BRACKET.search(text):
+        elif (is_tab_line(text) or _has_tab(text)) and not _BRACKET.search(text):
             return
         elif (
             (match := _BRACKET.fullmatch(text.strip()))
@@ -362,7 +363,8 @@ class _Reader:
 
     def _chords_of_line(self, text: str) -> list[str]:
         """The chords of a line that contains nothing else; empty for lyrics."""
-        words = re.sub(r"[|/.%()-]+(?=\s|$)|(?<!\S)[|/.%(-]+", " ", text).split()
+        words = [word.rstrip("|/.%()-").lstrip("|/.%(-") for word in text.split()]
+        words = [word for word in words if word]
         labels = [self.bars.read(word) for word in words]
         return [label for label in labels if label] if all(labels) and words else []
 
@@ -380,7 +382,7 @@ class _Reader:
         )
 
     def _take_row(self, item: _Item):
-        row = re.sub(r"\[\s*([^\[\]]*?)\s*\]", lambda match: f" {match[1]} ", item.value or "")
+        row = _BRACKET.sub(lambda match: f" {match[1].strip()} ", item.value or "")
         row = re.sub(r"(?<!\S)\*\S*", " ", row)
         for measure in parse_row(row, self.name, item.line, item.column):
             kept = []
@@ -430,7 +432,8 @@ class _Reader:
         position = 0
         for match in _BRACKET.finditer(text):
             # A word that continues after the chord ends with a hyphen.
-            is_inside_word = re.search(r"\w$", text[: match.start()]) and re.match(r"\w", text[match.end() :])
+            before, after = text[: match.start()][-1:], text[match.end() : match.end() + 1]
+            is_inside_word = before.isalnum() and after.isalnum()
             self._add_lyrics(text[position : match.start()] + ("-" if is_inside_word else ""))
             position = match.end()
             content = match[1].strip()
@@ -486,29 +489,59 @@ def _read_signature(text: str) -> TimeSignature | None:
         return None
 
 
+def _find_abc(text: str) -> str | None:
+    """The content of the first block of ABC notation."""
+    start = _ABC_START.search(text)
+    end = _ABC_END.search(text, start.end()) if start is not None else None
+    return text[start.end() : end.start()] if start is not None and end is not None else None
+
+
+def _has_tab(text: str) -> bool:
+    """Whether a line contains six hyphens, then a fret, then two hyphens."""
+    position = 0
+    for pattern in (r"[-–]{6}", r"\d", r"[-–]{2}"):
+        match = re.compile(pattern).search(text, position)
+        if match is None:
+            return False
+        position = match.end()
+    return True
+
+
+def _split_directive(content: str) -> tuple[str, str, str | None] | None:
+    """The name, the selector and the value of a directive without its braces; `None` for other text."""
+    content = content.strip()
+    match = _NAME.match(content)
+    if match is None:
+        return None
+    rest = content[match.end() :].lstrip()
+    value = rest[1:] if rest[:1] in (":", "=") else rest
+    return match[1].lower(), match[2] or "", value.strip() if rest else None
+
+
 def _items(text: str, name: str) -> Iterator[_Item]:
     """Splits a text into directives and pieces of text, without those that depend on an instrument or a user."""
-    lines = re.split(r"\r\n|\r|\n", text)
-    if len(lines) > _MAX_LINES:
-        raise InputError(f"`source`: {name} has more than {_MAX_LINES:,} lines.", "source")
+    lines = split_lines(text, name)
     skipped = ""  # the kind of a block with a selector
     for number, line in enumerate(lines, start=1):
         if line.lstrip().startswith("#"):
             continue
         position = 0
-        for match in _DIRECTIVE.finditer(line):
+        for match in _BRACES.finditer(line):
+            directive = _split_directive(match[1])
+            if directive is None:
+                continue
             if not skipped and line[position : match.start()].strip():
                 yield _Item(number, position + 1, "", line[position : match.start()])
             position = match.end()
-            key = match["name"].lower()
+            key, selector, value = directive
             key = _SHORT.get(key, key)
-            is_excluded = match["selector"] is not None and not match["selector"].endswith("!")
+            is_excluded = bool(selector) and not selector.endswith("!")
             if skipped:
                 skipped = "" if key == f"end_of_{skipped}" else skipped
             elif is_excluded and key.startswith("start_of_"):
                 skipped = key.removeprefix("start_of_")
             elif not is_excluded:
-                yield _Item(number, match.start() + 1, key, match["value"])
+                yield _Item(number, match.start() + 1, key, value)
         if not skipped and line[position:].strip():
             yield _Item(number, position + 1, "", line[position:])
 

@@ -21,10 +21,11 @@ from urllib.parse import unquote
 
 from diffusers.utils import logging
 
-from ....utils.errors import InputError, list_names, shorten
+from ....utils.errors import InputError
 from ...drum_machine import find_groove
 from ..bars import TimeSignature
 from ..sheet import LeadSheet
+from ..tunes import choose_tune
 from .ireal_music import read_music
 from .key_names import read_key
 
@@ -35,7 +36,7 @@ _LINK = re.compile(r"irealb(?:ook)?://", re.IGNORECASE)
 _QUOTED = re.compile(r"([\"'])\s*(irealb(?:ook)?://.*?)\1", re.IGNORECASE | re.DOTALL)
 _PREFIX = "1r34LbKcu7"
 _MAX_TUNES = 20_000
-_PAGE = re.compile(r"(?i)(.+?)[\s,-]*\(?page (\d)\)?")
+_PAGE = re.compile(r"(?i)\(?page (\d)\)?$")
 _KEY = re.compile(r"[A-G][b#]?-?")
 _STRAIGHT = re.compile(r"(?i)even|straight|latin|bossa|samba|rock|pop|funk|rnb|r&b|soul|disco|house|reggae|"
                        r"country|bluegrass|tango|bolero|cha cha|montuno|afro|calypso|virtual|smooth|"
@@ -95,7 +96,7 @@ def read_ireal(text: str, name: str = "the text", tune: str | int | None = None)
         [`InputError`]: if there is no such tune, or its chords can't be read; the message contains the bar.
     """
     tunes = _split_tunes(text, name)
-    chosen = _choose(tunes, name, tune)
+    chosen = tunes[choose_tune([(found.title,) for found in tunes], tune, name)]
     sections, signature, problems = read_music(chosen.music, f"{name}: {chosen.title!r}")
     if problems:
         logger.warning(f"{name}: {chosen.title!r}: {' '.join(problems)}")
@@ -123,38 +124,6 @@ def read_ireal(text: str, name: str = "the text", tune: str | int | None = None)
 def list_tunes(text: str, name: str = "the text") -> list[str]:
     """The titles of the tunes of a link or a page."""
     return [tune.title for tune in _split_tunes(text, name)]
-
-
-def _choose(tunes: list[_Tune], name: str, tune: int | str | None) -> _Tune:
-    titles = [candidate.title for candidate in tunes]
-    if tune is None:
-        if len(tunes) > 1:
-            logger.warning(
-                f"{name} has {len(tunes)} tunes; the first one, {titles[0]!r}, is read. Choose another one with"
-                f" tune={titles[1]!r} or tune=2."
-            )
-        return tunes[0]
-    if isinstance(tune, int) and not isinstance(tune, bool):
-        if not 1 <= tune <= len(tunes):
-            raise InputError(f"`tune` has to be 1 to {len(tunes)} (or a title) for {name}, but is {tune}.", "tune")
-        return tunes[tune - 1]
-    wanted = _simplify(str(tune))
-    for matches in (
-        lambda title: title == wanted,
-        lambda title: title.startswith(wanted),
-        lambda title: wanted in title,
-    ):
-        found = next((candidate for candidate in tunes if wanted and matches(_simplify(candidate.title))), None)
-        if found is not None:
-            return found
-    raise InputError(
-        f"`tune`: {name} has no tune {shorten(tune)}; it has {list_names([repr(title) for title in titles], 8)}.",
-        "tune",
-    )
-
-
-def _simplify(title: str) -> str:
-    return re.sub(r"[\W_]+", " ", title).strip().casefold()
 
 
 # Links
@@ -187,7 +156,7 @@ def _split_tunes(text: str, name: str) -> list[_Tune]:
 def _find_links(text: str) -> list[str]:
     stripped = text.strip()
     if _LINK.match(stripped):
-        return [line.strip() for line in re.split(r"[\r\n]+(?=irealb)", stripped)]
+        return [line.strip() for line in re.split(r"(?<![\r\n])[\r\n]+(?=irealb)", stripped)]
     quoted = [html.unescape(match[2]) for match in _QUOTED.finditer(text)]
     if quoted:
         return quoted
@@ -235,24 +204,28 @@ def _join_pages(tunes: list[_Tune]) -> list[_Tune]:
     joined: list[_Tune] = []
     last = ("", 0)  # title and page
     for tune in tunes:
-        match = _PAGE.fullmatch(tune.title)
-        if match and last == (match[1], int(match[2]) - 1):
+        match = _PAGE.search(tune.title)
+        title = tune.title[: match.start()].rstrip(" \t,-") if match else ""
+        page = int(match[1]) if match and title else 0
+        if page and last == (title, page - 1):
             joined[-1] = joined[-1]._replace(music=joined[-1].music + " " + tune.music)
         else:
-            joined.append(tune._replace(title=match[1]) if match and match[2] == "1" else tune)
-        last = (match[1], int(match[2])) if match else ("", 0)
+            joined.append(tune._replace(title=title) if page == 1 else tune)
+        last = (title, page)
     return joined
 
 
 def _unscramble(text: str) -> str:
     """Restores the order of the characters within blocks of 50, and the abbreviations of cells."""
     blocks = []
-    while len(text) > 51:
-        block, text = list(text[:50]), text[50:]
+    position = 0
+    while len(text) - position > 51:
+        block = list(text[position : position + 50])
+        position += 50
         for index in (*range(5), *range(10, 24)):
             block[index], block[49 - index] = block[49 - index], block[index]
         blocks.append("".join(block))
-    return "".join([*blocks, text]).replace("Kcl", "| x").replace("LZ", " |").replace("XyQ", "   ")
+    return "".join([*blocks, text[position:]]).replace("Kcl", "| x").replace("LZ", " |").replace("XyQ", "   ")
 
 
 def _title(text: str) -> str:
@@ -295,7 +268,7 @@ def _swings(groove: str, style: str) -> bool:
 
 def _prompt(style: str, groove: str) -> str:
     """The words of a style: `"medium swing jazz"`, `"slow bossa nova"`."""
-    style = re.sub(r"(?i)\s*\b\d{2,3}\s?bpm\b\s*", " ", style).strip().lower()
+    style = re.sub(r"(?i)(?<!\s)\s*\b\d{2,3}\s?bpm\b\s*", " ", style).strip().lower()
     is_jazz = groove.startswith("Jazz") or (not groove and re.search(r"swing|waltz|^ballad$|even 8ths", style))
     if not is_jazz or re.search(r"jazz|blues|bossa|latin|samba", style):
         return style

@@ -23,10 +23,11 @@ from typing import Any
 from ....utils.errors import InputError, shorten
 from ...chord_syntax import NO_CHORD
 from ..bars import MAX_REPEATS, Bar, ChordMark, Section, TimeSignature
+from ..order import MAX_BARS
 from .chords import read_label
+from .sections import complete_signs
 
 
-_MAX_BARS = 10_000
 _TOKEN = re.compile(
     r"(?P<section>\*[A-Za-z0-9])"
     r"|T(?P<time>\d\d)"
@@ -140,7 +141,8 @@ class _Reader:
             self.problems.append(f"the time signature {numbers[0]}/{numbers[1]} is unknown and was skipped.")
             return
         if self.draft.cells and not self.draft.is_empty:
-            return  # inside a bar
+            self.problems.append(f"the time signature {signature} within bar {len(self.bars) + 1} was skipped.")
+            return
         if not self.bars:
             self.first_signature = signature
         elif signature != self.signature:
@@ -185,7 +187,10 @@ class _Reader:
         elif re.fullmatch(r"(?i)fine\.?", text):
             fields["fine"] = True
         elif match := re.fullmatch(r"(?i)(?:play\s+)?(\d{1,2})\s?(x|times|xs)\.?", text):
-            count = min(max(int(match[1]), 2), MAX_REPEATS)
+            count = int(match[1])
+            if not 2 <= count <= MAX_REPEATS:
+                self.problems.append(f"the number of repeats in {shorten(text)} was skipped.")
+                return
             if self.draft.is_empty and self.bars and self.bars[-1].repeat_end and "repeat_start" not in fields:
                 self.bars[-1] = replace(self.bars[-1], repeat_end=count)
             else:
@@ -224,8 +229,8 @@ class _Reader:
             fields["ending_stop"] = True
         if sign in "}]Z" and self.last_ending and sign != "}":
             self.last_ending = 0
-        if len(self.bars) >= _MAX_BARS:
-            raise InputError(f"`source`: {self.name} has more than {_MAX_BARS:,} bars, which is the limit.", "source")
+        if len(self.bars) >= MAX_BARS:
+            raise InputError(f"`source`: {self.name} has more than {MAX_BARS:,} bars, which is the limit.", "source")
         self.bars.append(Bar(self.signature.length, chords, **fields))
         if chords:
             self.chord = chords[-1].label
@@ -278,7 +283,7 @@ class _Reader:
                 plain = text[2:] or NO_CHORD
             else:
                 plain = re.sub(r"/[A-G][#b]?$", "", self.chord or "") + text[1:]
-        for candidate in (_CUSTOM.sub(r"\1", plain), _CUSTOM.sub("", plain), re.sub(r"[+^hob-]+$", "", plain)):
+        for candidate in (_CUSTOM.sub(r"\1", plain), _CUSTOM.sub("", plain), plain.rstrip("+^hob-")):
             if label := read_label(candidate):
                 return label
         raise InputError(
@@ -301,7 +306,7 @@ class _Reader:
             for (first, name), (last, _) in zip(bounds, bounds[1:])
             if last > first
         )
-        return tuple(sections), self.first_signature or TimeSignature(4, 4), self.problems
+        return complete_signs(list(sections)), self.first_signature or TimeSignature(4, 4), self.problems
 
     def _place_signs(self):
         """The last coda sign is the coda; the chart jumps to it from the bars before the others."""

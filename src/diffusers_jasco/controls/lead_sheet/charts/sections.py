@@ -15,15 +15,16 @@
 """Sections of charts: headings such as `Verse 1` or `[Chorus x2]`, and sections that are recalled by their name."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from ....utils.errors import InputError
-from ..bars import Bar, Section
-from .bar_notation import MAX_REPEATS
+from ..bars import MAX_REPEATS, Bar, Section
+from ..order import MAX_BARS
+from .bar_notation import input_error
 
 
-_MAX_BARS = 10_000
 _NAMES = (
     # English
     "intro", "introduction", "verse", "vers", "chorus", "bridge", "pre-chorus", "prechorus",
@@ -44,7 +45,7 @@ _HEADING = re.compile(
     r"\s*:?\s*",
     re.IGNORECASE,
 )
-_COUNT = re.compile(r"[\s,(]*(?:[x×]\s?(\d{1,3})|(\d{1,3})\s?[x×])\s*\)?\s*$", re.IGNORECASE)
+_COUNT = re.compile(r"(?:[x×]\s?(\d{1,3})|(\d{1,3})\s?[x×])\s*\)?$", re.IGNORECASE)
 
 
 class Heading(NamedTuple):
@@ -62,19 +63,16 @@ def parse_heading(text: str) -> Heading | None:
         return None
     name = match["name"].strip()
     name = name.title() if name.isupper() and len(name) > 2 else name[0].upper() + name[1:]
-    return Heading(name, _clip(match["x"] or match["n"] or "1"))
+    return Heading(name, int(match["x"] or match["n"] or 1))
 
 
 def split_count(text: str) -> Heading:
     """Splits a name of any kind from a count: `"Chorus x2"`."""
+    text = text.strip()
     match = _COUNT.search(text)
     if match is None:
-        return Heading(text.strip())
-    return Heading(text[: match.start()].strip(), _clip(match[1] or match[2]))
-
-
-def _clip(count: str) -> int:
-    return min(max(int(count), 1), MAX_REPEATS)
+        return Heading(text)
+    return Heading(text[: match.start()].rstrip(" \t,("), int(match[1] or match[2]))
 
 
 @dataclass
@@ -94,11 +92,16 @@ class SectionList:
 
     Args:
         bars (`list` of [`Bar`]): the list to which the bars are added.
+        source (`str`): the source, for error messages.
     """
 
-    def __init__(self, bars: list[Bar]):
+    def __init__(self, bars: list[Bar], source: str):
         self.bars = bars
+        self.source = source
+        self.line = 1  # that is read, for error messages
         self._done: list[Section] = []
+        self._count = 0  # bars of these sections
+        self._by_name: dict[str, Section] = {}  # the last section with each name
         self._draft = _Draft("", 0, 1, {}, False)
 
     @property
@@ -125,7 +128,11 @@ class SectionList:
             repeats (`int`): how many times it is played.
             is_heading (`bool`, defaults to `True`): whether the text names it, so that it may recall another one.
             settings: further fields of [`Section`].
+
+        Raises:
+            [`InputError`]: unless it is played 1 to 100 times.
         """
+        self._check_repeats(repeats)
         self._close()
         self._draft = _Draft(name, len(self.bars), repeats, settings, is_heading)
 
@@ -135,36 +142,79 @@ class SectionList:
 
     def repeat(self, count: int):
         """Repeats the current section."""
+        self._check_repeats(count)
         self._draft.repeats = count
 
     def recall(self, name: str, repeats: int = 1, label: str = "") -> bool:
         """Adds the last section with a name again. Returns whether there is one."""
+        self._check_repeats(repeats)
         self._close()
         self._draft = _Draft("", len(self.bars), 1, {}, False)
         found = self._find(name)
         if found is None:
             return False
-        self._add(found, repeats, label or found.name, {})
+        self._add(replace(found, repeats=repeats, name=label or found.name))
         return True
 
     def finish(self) -> tuple[Section, ...]:
-        """The sections with bars."""
+        """The sections with bars, with the signs that follow from the sections."""
         self._close()
-        return tuple(self._done)
+        return complete_signs(self._done)
 
     def _find(self, name: str) -> Section | None:
-        name = name.casefold()
-        return next((section for section in reversed(self._done) if section.name.casefold() == name), None)
+        return self._by_name.get(name.casefold())
 
-    def _add(self, section: Section, repeats: int, name: str, settings: dict[str, Any]):
-        if sum(len(section.bars) for section in self._done) + len(section.bars) > _MAX_BARS:
-            raise InputError(f"`source`: the chart has more than {_MAX_BARS:,} bars, which is the limit.", "source")
-        self._done.append(replace(section, name=name, repeats=repeats, **settings))
+    def _add(self, section: Section):
+        self._count += len(section.bars)
+        if self._count > MAX_BARS:
+            raise InputError(f"`source`: {self.source} has more than {MAX_BARS:,} bars, which is the limit.", "source")
+        self._done.append(section)
+        self._by_name[section.name.casefold()] = section
+
+    def _check_repeats(self, count: int):
+        if not 1 <= count <= MAX_REPEATS:
+            raise input_error(
+                self.source, self.line, 1, f"a section is played {count} times, which has to be 1 to {MAX_REPEATS}."
+            )
 
     def _close(self):
         draft = self._draft
         bars = self.bars[draft.first :]
         if bars:
-            self._done.append(Section(draft.name, tuple(bars), repeats=draft.repeats, **draft.settings))
+            self._add(Section(draft.name, tuple(bars), repeats=draft.repeats, **draft.settings))
         elif draft.is_heading and draft.name and not draft.lyrics and (found := self._find(draft.name)):
-            self._add(found, draft.repeats, draft.name, draft.settings)
+            self._add(replace(found, repeats=draft.repeats, name=draft.name, **draft.settings))
+
+
+def complete_signs(sections: Sequence[Section]) -> tuple[Section, ...]:
+    r"""
+    Adds signs that follow from the sections of a chart: `:|` without `|:` repeats from the beginning of its section, and
+    a section called "Coda" is the coda of charts without a coda sign.
+
+    Args:
+        sections (`Sequence` of [`Section`]): the sections.
+
+    Returns:
+        `tuple` of [`Section`]
+    """
+    result = []
+    is_open = False  # whether a repeated passage has begun
+    for index, section in enumerate(sections):
+        first = section.bars[0]
+        sign = next((bar for bar in section.bars if bar.repeat_start or bar.repeat_end), None)
+        if index and not is_open and sign is not None and not sign.repeat_start and not first.endings:
+            section = replace(section, bars=(replace(first, repeat_start=True), *section.bars[1:]))
+        for bar in section.bars:
+            is_open = (is_open or bar.repeat_start) and not bar.repeat_end
+        result.append(section)
+    bars = [bar for section in result for bar in section.bars]
+    if any(bar.to_coda for bar in bars) and not any(bar.coda for bar in bars):
+        index = next((index for index, section in enumerate(result) if _is_coda(section)), None)
+        if index is not None:
+            first, *others = result[index].bars
+            result[index] = replace(result[index], bars=(replace(first, coda=True), *others))
+    return tuple(result)
+
+
+def _is_coda(section: Section) -> bool:
+    return section.name.casefold().split()[:1] == ["coda"]

@@ -27,13 +27,13 @@ from ..sheet import ENDINGS, LeadSheet
 from .bar_notation import BarList, input_error, parse_row, parse_tempo
 from .chords import find_notation, read_label
 from .key_names import read_key
+from .lines import is_tab_line, split_lines
 from .sections import SectionList, parse_heading, split_count
 
 
 logger = logging.get_logger(__name__)
 
-_MAX_LINES = 100_000
-_HEADER = re.compile(r"\s*([A-Za-z][A-Za-z _-]{0,20}?)\s*[:=]\s*(.*?)\s*")
+_HEADER = re.compile(r"([A-Za-z][A-Za-z _-]{0,20}?)\s*[:=]\s*(.*)")  # of lines without spaces around them
 _HEADERS = {
     "title": "title", "song": "title", "name": "title", "composer": "composer", "artist": "composer",
     "author": "composer", "by": "composer", "tempo": "tempo", "bpm": "tempo", "time": "time", "meter": "time",
@@ -42,7 +42,6 @@ _HEADERS = {
 }  # fmt: skip
 _BRACKETS = re.compile(r"\[(?!\d)([^\[\]\n]*)\]")
 _COMMENT = re.compile(r"\s*(#(?![\w])|//|;)")
-_TAB_LINE = re.compile(r"\s*([A-Ga-g][#b]?)?\s*[|:]?[-–](?=.*[-–]{3})[-–0-9hpxbrst/\\~()^ |:*.]*$")
 _FEELS = {
     "swing": True,
     "swung": True,
@@ -57,6 +56,7 @@ _COUNT = re.compile(r"\(?(?:[x×]\s?\d{1,3}|\d{1,3}\s?[x×])\)?", re.IGNORECASE)
 # Signs of bar notation, between bar lines.
 _NOTATION = re.compile(r"[:.%/]+|x\d+|\d+x|\(?[x×]\d+\)?|d\.[cs]\.|al|fine|coda|segno|[.:]?\d[.,]?", re.IGNORECASE)
 _JOINED = re.compile(r"[-–>^,~]+")  # signs between chords
+_BAR_LINE = re.compile(r"\s*\|")
 _OPENING = re.compile(r"[|:]|\[\d|\.|%|\(|n\.?c", re.IGNORECASE)
 
 
@@ -98,12 +98,10 @@ def read_chart(text: str, name: str = "the text") -> LeadSheet:
 class _Reader:
     def __init__(self, text: str, name: str):
         self.name = name
-        self.lines = re.split(r"\r\n|\r|\n", text)
-        if len(self.lines) > _MAX_LINES:
-            raise InputError(f"`source`: {name} has more than {_MAX_LINES:,} lines.", "source")
+        self.lines = split_lines(text, name)
         self.bars = BarList(name)
         self.bars.notation = find_notation(re.split(r"[\s|]+", text))
-        self.sections = SectionList(self.bars.bars)
+        self.sections = SectionList(self.bars.bars, name)
         self.fields: dict[str, Any] = {}
         self.tempo = ""
         self.capo = 0
@@ -118,6 +116,7 @@ class _Reader:
         # Sections in which a line has a bar line.
         barred = {number for number, _, _, text in parts if "|" in text}
         for number, line, column, text in parts:
+            self.sections.line = line
             if number is None:
                 self._take_header(text, line)
             elif column == 0:
@@ -135,6 +134,9 @@ class _Reader:
         if self.skipped:
             names = list_names(sorted({repr(word) for word in self.skipped}), 5)
             logger.warning(f"{self.name}: words in lines of chords that are not chords were skipped: {names}.")
+        has_groove = self.fields.get("groove") is not None
+        if any(section.fill and not (has_groove or section.groove) for section in sections):
+            logger.warning(f"{self.name}: 'fill' has no effect without a groove; write 'Groove: ...' or 'groove=...'.")
         if self.without_bar_lines:
             logger.warning(
                 f"{self.name} has chords without bar lines, such as {shorten(self.without_bar_lines[0])}: each one"
@@ -160,7 +162,7 @@ class _Reader:
                 continue
             if not line.strip() or _COMMENT.match(line) or re.fullmatch(r"[\s=_*~–-]{3,}", line):
                 continue
-            header = _HEADER.fullmatch(line)
+            header = _HEADER.fullmatch(line.strip())
             if header and " ".join(header[1].lower().replace("_", " ").split()) in _HEADERS:
                 parts.append((None, number, 1, line))
                 continue
@@ -216,12 +218,13 @@ class _Reader:
     # Headers
 
     def _take_header(self, text: str, line: int):
-        match = _HEADER.fullmatch(text)
+        match = _HEADER.fullmatch(text.strip())
         if match is None:
             return
         field = _HEADERS[" ".join(match[1].lower().replace("_", " ").split())]
         if match[2]:
-            self._set(field, match[2], line, match.start(2) + 1)
+            indent = len(text) - len(text.lstrip())
+            self._set(field, match[2], line, indent + match.start(2) + 1)
 
     def _set(self, field: str, value: str, line: int, column: int):
         """Sets a field of the sheet, or changes it in the next bar."""
@@ -327,7 +330,7 @@ class _Reader:
     # Bars and lyrics
 
     def _take_text(self, text: str, line: int, column: int, has_bar_lines: bool):
-        if _TAB_LINE.match(text):
+        if is_tab_line(text):
             return
         if _COUNT.fullmatch(text.strip()):
             self._repeat_section(text)
@@ -363,7 +366,8 @@ class _Reader:
             plain = word.strip(",;:()*")
             if read_label(plain, self.bars.notation):
                 return plain
-            is_at_bar_line = re.search(r"[|\[]\s?$", text[: match.start()]) or re.match(r"\s*\|", text[match.end() :])
+            before = text[max(0, match.start() - 2) : match.start()]
+            is_at_bar_line = re.search(r"[|\[]\s?$", before) or _BAR_LINE.match(text, match.end())
             if _NOTATION.fullmatch(word) and (is_at_bar_line or not word.strip(":").isdigit()):
                 return word if is_at_bar_line or word != ":" else " "
             parts = [part for part in _JOINED.split(word) if part]
@@ -404,7 +408,7 @@ class _Reader:
 
     def _is_clearly_lyrics(self, line: str) -> bool:
         """Whether a line has at least three words, most of which are not chords, outside of headings and headers."""
-        if "|" in line or _COMMENT.match(line) or _TAB_LINE.match(line) or _HEADER.fullmatch(line):
+        if "|" in line or _COMMENT.match(line) or is_tab_line(line) or _HEADER.fullmatch(line.strip()):
             return False
         labels = self._labels(_BRACKETS.sub(" ", line))
         return len(labels) >= 3 and 2 * sum(label is not None for label in labels) < len(labels)
