@@ -134,8 +134,8 @@ class _Reader:
         if self.skipped:
             names = list_names(sorted({repr(word) for word in self.skipped}), 5)
             logger.warning(f"{self.name}: words in lines of chords that are not chords were skipped: {names}.")
-        has_groove = self.fields.get("groove") is not None
-        if any(section.fill and not (has_groove or section.groove) for section in sections):
+        has_groove = self.fields.get("groove") or any(section.groove for section in sections)
+        if not has_groove and any(section.fill for section in sections):
             logger.warning(f"{self.name}: 'fill' has no effect without a groove; write 'Groove: ...' or 'groove=...'.")
         if self.without_bar_lines:
             logger.warning(
