@@ -72,6 +72,16 @@ def played(*bars: Bar) -> str:
         # Two passages with endings, the second one without a sign at its beginning.
         ([bar("C"), bar("D", endings=(1,), repeat_end=2), bar("E", endings=(2,), ending_stop=True), bar("F"),
           bar("G", endings=(1,), repeat_end=2), bar("A", endings=(2,))], "C D C E F G F A"),
+        # Two repetitions with a bracket, and one without.
+        ([bar("C"), bar("D", endings=(1, 2), repeat_end=2), bar("E")], "C D C D C E"),
+        # Endings whose repeat sign is missing, or at the last one, or whose numbers have a gap.
+        ([bar("C"), bar("D", endings=(1,)), bar("E", endings=(2,), ending_stop=True), bar("F")], "C D C E F"),
+        ([bar("C"), bar("D", endings=(1,)), bar("E", endings=(2,), repeat_end=2)], "C D C E"),
+        ([bar("C"), bar("D", endings=(1,), repeat_end=2), bar("E", endings=(3,))], "C D C E"),
+        ([bar("C", repeat_start=True), bar("D", endings=(2,), ending_stop=True), bar("E")], "C D E"),
+        # The last ending has no end: it is as long as the first one.
+        ([bar("C"), bar("D", endings=(1,), repeat_end=2), bar("E", endings=(2,)), bar("F"),
+          bar("G", endings=(1,), repeat_end=2), bar("A", endings=(2,))], "C D C E F G F A"),
         ([bar("C"), bar("D", fine=True), bar("E", jump="D.C. al Fine")], "C D E C D"),
         ([bar("C"), bar("D", segno=True), bar("E", fine=True), bar("F", jump="D.S. al Fine")], "C D E F D E"),
         ([bar("C"), bar("D", to_coda=True), bar("E", jump="D.C. al Coda"), bar("F", coda=True), bar("G")],
@@ -97,6 +107,26 @@ def test_repeated_sections():
         ("Chorus", 1, 1),
     ]
     assert song.duration == 10.0 and song.length == 12
+
+
+def test_sections_are_played_once_after_a_jump():
+    song = LeadSheet(
+        (Section("A", (bar("C"), bar("F", fine=True)), repeats=3), Section("B", (bar("G", jump="D.C. al Fine"),)))
+    )
+    assert [label for label, _ in song.expand().chords] == ["C", "F"] * 3 + ["G", "C", "F"]
+
+
+def test_repeated_sections_begin_as_the_first_time():
+    """As if the section had repeat signs: the chord, the tempo and the time signature at its beginning are restored."""
+    bars = (bar("C"), replace(bar("", F(3)), tempos=(TempoMark(60.0),), time_signature=TimeSignature(3, 4)))
+    song = LeadSheet((Section("A", bars, repeats=2),))
+    with_signs = sheet(replace(bars[0], repeat_start=True), replace(bars[1], repeat_end=2))
+    assert song.expand().bars == with_signs.expand().bars and song.duration == with_signs.duration == 2 * (2 + 3)
+
+
+def test_bars_that_are_never_played_are_reported(caplog):
+    assert played(bar("C", fine=True), bar("D", jump="D.C. al Fine"), bar("E"), bar("F")) == "C D C"
+    assert "never played: bar 3, 4" in caplog.text
 
 
 def test_missing_signs_are_reported(caplog):

@@ -14,6 +14,7 @@
 
 """The order in which the bars of a lead sheet are played: repeats, endings and jumps."""
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -21,7 +22,7 @@ from typing import NamedTuple
 
 from diffusers.utils import logging
 
-from ...utils.errors import InputError
+from ...utils.errors import InputError, list_names
 from ..chord_syntax import NO_CHORD
 from .bars import Bar, ChordMark, Section, TempoMark, TimeSignature
 
@@ -31,17 +32,17 @@ logger = logging.get_logger(__name__)
 MAX_BARS = 10_000
 
 
-class _Written(NamedTuple):
-    """A written bar with its section, the number of the repetition of the section, and its position there."""
+class _Played(NamedTuple):
+    """A bar in playing order: its section, the repetition of the section, its position there, and its written index."""
 
-    bar: Bar
     section: int
     repetition: int
     position: int
+    index: int
 
 
 class _State(NamedTuple):
-    """What applies at the end of a written bar."""
+    """State at the beginning of a written bar."""
 
     chord: str | None
     tempo: TempoMark
@@ -56,39 +57,44 @@ def expand_sections(
     Writes out repeated sections and passages, endings and jumps.
 
     - A passage ends with `repeat_end` and begins at the last `repeat_start`, the end of the passage before or the beginning.
-    - After a jump, repeated passages are played once, with their last ending, until the coda or the bar of the jump.
+    - An ending is played in the repetitions that it names; all but the last return to the beginning of the passage.
+    - After a jump, repeated sections and passages are played once, with their last ending, until the coda or the bar of
+      the jump.
     - Each jump is taken once.
+
+    Bars that are never played cause a warning.
 
     Args:
         sections (`Sequence[Section]`): the sections in written order.
         tempo, time_signature, key: their values at the beginning.
 
     Returns:
-        `tuple` of [`Section`], which are played from beginning to end. Chords, tempos, time signatures and keys that
-        apply are written into bars that don't follow the written bar before.
+        `tuple` of [`Section`], which are played from beginning to end. The chord, tempo, time signature and key are written
+        into bars that don't follow the written bar before, where they differ.
 
     Raises:
         [`InputError`]: if more than 10,000 bars are played.
     """
-    written = list(_write(sections))
-    if all(item.bar.is_plain for item in written):
-        order = list(range(len(written)))
-        if len(order) > MAX_BARS:
-            raise _too_long()
+    if sum(len(section.bars) * section.repeats for section in sections) > MAX_BARS:
+        raise _too_long()
+    written = [bar for section in sections for bar in section.bars]
+    items = list(_repeat_sections(sections))
+    if all(bar.is_plain for bar in written):
+        order = items
     else:
-        order = _Player([item.bar for item in written]).play()
+        order = _Player(items, written, sections).play()
+        _warn_of_unplayed_bars(len(written), {item.index for item in order})
     states = list(_states(written, _State(None, tempo, time_signature, key)))
-    bars: list[tuple[_Written, Bar]] = []
+    bars: list[tuple[_Played, Bar]] = []
     played = states[0]
     previous = -1
-    for index in order:
-        item = written[index]
-        bar = _plain(item.bar)
-        if index != previous + 1:
-            bar = _resume(bar, played, states[index])
+    for item in order:
+        bar = _plain(written[item.index])
+        if item.index != previous + 1:
+            bar = _resume(bar, played, states[item.index])
         played = _advance(played, bar)
         bars.append((item, bar))
-        previous = index
+        previous = item.index
     return tuple(_group(sections, bars))
 
 
@@ -98,144 +104,178 @@ def _too_long() -> InputError:
     )
 
 
-def _write(sections: Sequence[Section]) -> Iterator[_Written]:
-    """Repeats sections. Their signs count in the first repetition, and their jumps in the last one."""
+def _repeat_sections(sections: Sequence[Section]) -> Iterator[_Played]:
+    first = 0
     for number, section in enumerate(sections):
         for repetition in range(section.repeats):
-            for position, bar in enumerate(section.bars):
-                if repetition:
-                    bar = replace(bar, segno=False, coda=False)
-                if repetition < section.repeats - 1:
-                    bar = replace(bar, jump="", fine=False, to_coda=False)
-                yield _Written(bar, number, repetition, position)
+            for position in range(len(section.bars)):
+                yield _Played(number, repetition, position, first + position)
+        first += len(section.bars)
+
+
+def _warn_of_unplayed_bars(count: int, played: set[int]):
+    unplayed = [str(index + 1) for index in range(count) if index not in played]
+    if unplayed:
+        logger.warning(f"Endings and jumps leave out some bars, which are never played: bar {list_names(unplayed)}.")
 
 
 @dataclass
+class _Passage:
+    """A passage with its endings: `(first bar, last bar, numbers)`. Positions count bars with repeated sections."""
+
+    start: int
+    endings: list[tuple[int, int, tuple[int, ...]]] = field(default_factory=list)
+    repeat: int = 1  # number that the repeat sign says
+
+    def __post_init__(self):
+        self.total = 1
+
+    def close(self):
+        """Numbers the endings from 1 without gaps, and determines how many times the passage is played."""
+        numbers = sorted({number for _, _, numbers in self.endings for number in numbers})
+        if len(self.endings) == 1 and self.repeat == 1:
+            # No bar returns to the beginning.
+            self.endings, numbers = [], []
+        new = {number: index for index, number in enumerate(numbers, start=1)}
+        self.endings = [(first, last, tuple(new[number] for number in names)) for first, last, names in self.endings]
+        if len(self.endings) > 1:
+            self.total = len(numbers)
+        else:
+            # The last repetition skips a single ending.
+            self.total = max(self.repeat, len(numbers) + 1 if numbers else 1)
+
+
 class _Player:
-    """Plays written bars."""
+    r"""
+    Plays bars.
 
-    bars: Sequence[Bar]
-    start: int = 0  # of the repeated passage
-    count: int = 1  # of the repetition that is played
-    after_jump: bool = False  # repeats are not taken
-    until: str = ""  # "Fine" or "Coda" after a jump
-    origin: int = -1  # the bar of the last jump
-    taken: set[int] = field(default_factory=set)
+    Args:
+        items (`Sequence[_Played]`): the bars with repeated sections.
+        written (`Sequence[Bar]`): the written bars.
+        sections (`Sequence[Section]`): the sections.
+    """
 
-    def play(self) -> list[int]:
-        """The indices of the written bars in the order in which they are played."""
-        order: list[int] = []
-        index = 0
-        while index < len(self.bars):
-            bar = self.bars[index]
-            if self.after_jump and index > self.origin:
-                self.after_jump, self.until = False, ""
-            if bar.repeat_start and index != self.start:
-                self.start, self.count = index, 1
-            if bar.endings and not self._plays(index):
-                index = self._end_of_ending(index) + 1
+    def __init__(self, items: Sequence[_Played], written: Sequence[Bar], sections: Sequence[Section]):
+        self.items = items
+        self.bars = [written[item.index] for item in items]
+        self.is_last = [item.repetition == sections[item.section].repeats - 1 for item in items]
+        self.passages: list[_Passage] = []
+        self.passage_of: list[int] = []
+        self._find_passages()
+        # The ending that begins with a bar or contains it: position → (last bar, numbers).
+        self.ending_of: dict[int, tuple[int, tuple[int, ...]]] = {}
+        for passage in self.passages:
+            for first, last, numbers in passage.endings:
+                for position in range(first, last + 1):
+                    self.ending_of[position] = (last, numbers)
+        self.codas = [position for position, bar in enumerate(self.bars) if bar.coda]
+
+    def _find_passages(self):
+        passage = _Passage(0)
+        opened: tuple[int, tuple[int, ...]] | None = None  # the first bar and the numbers of an open ending
+
+        def close_ending(last: int):
+            nonlocal opened
+            if opened is not None and last >= opened[0]:
+                passage.endings.append((opened[0], last, opened[1]))
+            opened = None
+
+        def start_passage(position: int):
+            nonlocal passage
+            passage.close()
+            self.passages.append(passage)
+            del self.passage_of[position:]
+            passage = _Passage(position)
+
+        for position, bar in enumerate(self.bars):
+            if bar.repeat_start and position > passage.start:
+                close_ending(position - 1)
+                start_passage(position)
+            elif bar.endings:
+                is_new = 1 in bar.endings and any(1 in numbers for _, _, numbers in passage.endings)
+                if opened is not None and is_new:
+                    # The last ending has no end: it is as long as the first one.
+                    last = min(position - 1, opened[0] + passage.endings[0][1] - passage.endings[0][0])
+                    close_ending(last)
+                    start_passage(last + 1)
+                    self.passage_of.extend([len(self.passages)] * (position - len(self.passage_of)))
+                close_ending(position - 1)
+            if bar.endings:
+                opened = (position, bar.endings)
+            self.passage_of.append(len(self.passages))
+            if bar.repeat_end or bar.ending_stop:
+                passage.repeat = max(passage.repeat, bar.repeat_end)
+                has_endings = opened is not None
+                close_ending(position)
+                following = self.bars[position + 1] if position + 1 < len(self.bars) else None
+                continues = has_endings and following is not None and following.endings and 1 not in following.endings
+                if not continues and (bar.repeat_end or has_endings):
+                    start_passage(position + 1)
+        close_ending(len(self.bars) - 1)
+        passage.close()
+        self.passages.append(passage)
+
+    def play(self) -> list[_Played]:
+        """The bars in the order in which they are played."""
+        order: list[_Played] = []
+        position, current, count = 0, -1, 1
+        origin, until = -1, ""  # the bar of the last jump, and its sign
+        taken: set[int] = set()
+        while position < len(self.bars):
+            bar = self.bars[position]
+            after_jump = position <= origin
+            if after_jump and not self.is_last[position]:
+                position += 1
                 continue
-            order.append(index)
+            number = self.passage_of[position]
+            passage = self.passages[number]
+            if number != current:
+                current, count = number, passage.total if after_jump else 1
+            last, numbers = self.ending_of.get(position, (position, ()))
+            if numbers and count not in numbers:
+                position = last + 1
+                continue
+            order.append(self.items[position])
             if len(order) > MAX_BARS:
                 raise _too_long()
-            following = self._next(index, bar)
-            if following is None:
+            returns = position == last if numbers else bar.repeat_end
+            if returns and count < passage.total:
+                position, count = passage.start, count + 1
+                continue
+            if after_jump and bar.fine and until in ("Fine", ""):
                 break
-            index = following
+            coda = self._coda_after(position) if after_jump and bar.to_coda and until in ("Coda", "") else None
+            if coda is not None:
+                position, current, origin = coda, -1, -1
+            elif bar.jump and self.is_last[position] and position not in taken:
+                taken.add(position)
+                origin, until = position, bar.jump[8:]
+                position, current = self._target(position, bar.jump), -1
+            else:
+                position += 1
         return order
 
-    def _next(self, index: int, bar: Bar) -> int | None:
-        if bar.repeat_end and not self.after_jump and self.count < self._total(index):
-            self.count += 1
-            return self.start
-        if bar.repeat_end or bar.ending_stop:
-            self.start, self.count = index + 1, 1
-        if self.after_jump and bar.fine and self.until in ("Fine", ""):
-            return None
-        if self.after_jump and bar.to_coda and self.until in ("Coda", ""):
-            coda = self._find_coda(index)
-            if coda is not None:
-                self.start, self.count, self.after_jump, self.until = coda, 1, False, ""
-                return coda
-        if bar.jump and index not in self.taken:
-            self.taken.add(index)
-            return self._jump(index, bar.jump)
-        return index + 1
-
-    def _jump(self, index: int, jump: str) -> int:
+    def _target(self, position: int, jump: str) -> int:
+        """The bar to which a jump leads. A missing sign causes a warning."""
         target = 0
+        name = f"Bar {self.items[position].index + 1} has {jump}"
         if jump.startswith("D.S."):
-            signs = [position for position in range(index + 1) if self.bars[position].segno]
+            signs = [index for index in range(position + 1) if self.bars[index].segno]
             if signs:
                 target = signs[-1]
             else:
-                logger.warning(f"Bar {index + 1} has {jump}, but no bar before has a segno: it is played as D.C.")
-        self.after_jump, self.origin, self.until = True, index, jump[8:]
-        self.start, self.count = target, 1
-        passage = self.bars[target : index + 1]
-        if self.until == "Fine" and not any(bar.fine for bar in passage):
-            logger.warning(f"Bar {index + 1} has {jump}, but no bar has Fine: all bars are played.")
-        if self.until == "Coda" and not (any(bar.to_coda for bar in passage) and self._find_coda(index) is not None):
-            logger.warning(
-                f"Bar {index + 1} has {jump}, but a sign is missing (to coda or coda): all bars are played."
-            )
+                logger.warning(f"{name}, but no bar before it has a segno: the jump leads to the beginning.")
+        passage = self.bars[target : position + 1]
+        if jump.endswith("Fine") and not any(bar.fine for bar in passage):
+            logger.warning(f"{name}, but no bar before it has Fine: the music continues to the end.")
+        is_complete = any(bar.to_coda for bar in passage) and self._coda_after(position) is not None
+        if jump.endswith("Coda") and not is_complete:
+            logger.warning(f"{name}, but a sign is missing (to coda or coda): the music continues to the end.")
         return target
 
-    def _find_coda(self, index: int) -> int | None:
-        following = (position for position in range(index + 1, len(self.bars)) if self.bars[position].coda)
-        return next(following, None)
-
-    # Endings
-
-    def _plays(self, index: int) -> bool:
-        endings = self.bars[index].endings
-        if 1 in endings and self.count > 1 and self._is_new_group(index):
-            self.start, self.count = index, 1
-        if self.after_jump:
-            return self._total(index) in endings
-        return self.count in endings
-
-    def _is_new_group(self, index: int) -> bool:
-        """Whether first endings belong to another passage than the one that is repeated."""
-        passage = self.bars[self.start : index]
-        return any(bar.endings and 1 not in bar.endings for bar in passage)
-
-    def _end_of_ending(self, index: int) -> int:
-        """The last bar of the ending that begins at `index`."""
-        for position in range(index, len(self.bars)):
-            following = self.bars[position + 1] if position + 1 < len(self.bars) else None
-            bar = self.bars[position]
-            if bar.repeat_end or bar.ending_stop or following is None or following.endings or following.repeat_start:
-                return position
-        return len(self.bars) - 1
-
-    def _total(self, index: int) -> int:
-        """How many times the passage around `index` is played."""
-        first = index
-        while first > self.start and not self.bars[first].repeat_start:
-            first -= 1
-        total = self.bars[index].repeat_end
-        numbers: set[int] = set()
-        position = first
-        while position < len(self.bars):
-            bar = self.bars[position]
-            if position > first and bar.repeat_start:
-                break
-            if bar.endings and 1 in bar.endings and 1 in numbers and max(numbers) > 1:
-                break
-            if numbers and not bar.endings and self._ends_group(position):
-                break
-            numbers.update(bar.endings)
-            if bar.repeat_end and not numbers:
-                total = max(total, bar.repeat_end)
-                break
-            position += 1
-        return max(total, *numbers) if numbers else max(total, 1)
-
-    def _ends_group(self, position: int) -> bool:
-        """Whether the bar follows the last ending of a passage."""
-        before = self.bars[position - 1]
-        return bool(before.repeat_end or before.ending_stop)
+    def _coda_after(self, position: int) -> int | None:
+        index = bisect_right(self.codas, position)
+        return self.codas[index] if index < len(self.codas) else None
 
 
 def _plain(bar: Bar) -> Bar:
@@ -246,11 +286,10 @@ def _plain(bar: Bar) -> Bar:
                    to_coda=False, fine=False, jump="")  # fmt: skip
 
 
-def _states(written: Sequence[_Written], state: _State) -> Iterator[_State]:
-    """What applies at the beginning of each written bar."""
-    for item in written:
+def _states(written: Sequence[Bar], state: _State) -> Iterator[_State]:
+    for bar in written:
         yield state
-        state = _advance(state, item.bar)
+        state = _advance(state, bar)
 
 
 def _advance(state: _State, bar: Bar) -> _State:
@@ -263,7 +302,7 @@ def _advance(state: _State, bar: Bar) -> _State:
 
 
 def _resume(bar: Bar, played: _State, written: _State) -> Bar:
-    """Writes into a bar what applies there in written order, where it differs from what was played before."""
+    """Writes the state at a bar in written order into the bar, where it differs from the state that was played."""
     if not (bar.chords and bar.chords[0].start == 0) and played.chord != written.chord:
         bar = replace(bar, chords=(ChordMark(written.chord or NO_CHORD), *bar.chords))
     if not (bar.tempos and bar.tempos[0].start == 0) and played.tempo[:2] != written.tempo[:2]:
@@ -275,11 +314,11 @@ def _resume(bar: Bar, played: _State, written: _State) -> Bar:
     return bar
 
 
-def _group(sections: Sequence[Section], bars: Sequence[tuple[_Written, Bar]]) -> Iterator[Section]:
-    """Groups played bars by section. A section that begins anew is another section."""
+def _group(sections: Sequence[Section], bars: Sequence[tuple[_Played, Bar]]) -> Iterator[Section]:
+    """Groups played bars by section. A section that restarts is another section."""
     numbers: list[int] = []
     number = 0
-    previous: _Written | None = None
+    previous: _Played | None = None
     for item, _ in bars:
         if previous is not None:
             is_same = (item.section, item.repetition) == (previous.section, previous.repetition)
