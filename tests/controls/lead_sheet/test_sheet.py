@@ -186,6 +186,37 @@ def test_tempo_changes_and_pickup():
     assert song.beats()[1] == [0.5, 2.5]
 
 
+def test_a_repeated_pickup_completes_the_bar_before():
+    """The last bar is shorter by the pick-up, which is repeated with it."""
+    bars = (bar("", F(1)), bar("C", F(3)), bar("G", F(2), repeat_end=2))
+    song = sheet(*bars, time_signature=TimeSignature(3, 4), tempo=120.0, groove="waltz")
+    assert song.beats()[1] == [0.5, 2.0, 3.5, 5.0]
+    assert song.beats()[0] == [0.5 * index for index in range(12)]
+    waltz = [0.5 + 1.5 * index for index in range(4)]
+    assert all(onsets(song.to_controls(), start, start + 0.05) > 0.2 for start in waltz)
+    assert onsets(song.to_controls(), 0, 0.45) == 0
+    # Swing of a pick-up of an eighth note.
+    eighth = Bar(F(1, 2), (), (Note(60, F(0), F(1, 2)),))
+    last = Bar(F(7, 2), (), (Note(62, F(0), F(1)),), repeat_end=2)
+    swinging = sheet(eighth, bar("C"), last, tempo=60.0, swing=True)
+    starts = [start for _, start, _ in swinging.to_controls()["melody"]]
+    assert starts == pytest.approx([1 / 6, 4.5, 8 + 1 / 6, 12.5])
+
+
+def test_eighth_notes_swing_in_simple_meters_only():
+    notes = (Note(60, F(1, 2), F(1, 2)),)
+    for signature, start in (("4/4", 2 / 3), ("3/4", 2 / 3), ("6/8", 0.5), ("3/8", 0.5), ("7/8", 0.5)):
+        meter = TimeSignature.parse(signature)
+        song = sheet(Bar(meter.length, (), notes), tempo=60.0, swing=True, time_signature=meter)
+        assert song.to_controls()["melody"][0][1] == pytest.approx(start)
+
+
+def test_a_groove_that_does_not_fit_is_reported(caplog):
+    song = sheet(bar("C", F(3)), time_signature=TimeSignature(6, 8), groove="rock backbeat")
+    song.to_controls()
+    assert "'rock backbeat' in 6/8" in caplog.text
+
+
 def test_swing_applies_to_melody_and_drums():
     eighths = tuple(Note(60 + index, F(index, 2), F(1, 2)) for index in range(4))
     hits = (Hit("hat", F(0)), Hit("hat", F(1, 2)))

@@ -16,7 +16,7 @@
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +57,47 @@ Position = Fraction
 Hits = list[tuple[str, Position, float]]
 
 
+def metrical_offsets(bars: Sequence[Bar], signatures: Sequence[TimeSignature]) -> list[Fraction]:
+    r"""
+    Finds pick-ups, and bars that are divided, for example by a repeat sign.
+
+    Args:
+        bars (`Sequence[Bar]`): bars in playing order.
+        signatures (`Sequence[TimeSignature]`): the time signature of each bar.
+
+    Returns:
+        `list[Fraction]`: position at which each bar begins within a whole bar, in quarter notes. It is 0 on downbeats.
+    """
+    offsets = []
+    end = Fraction(0)  # position at the end of the bar before
+    for index, (bar, signature) in enumerate(zip(bars, signatures)):
+        start = Fraction(0)
+        if bar.length < signature.length and index == 0:
+            start = signature.length - bar.length
+        elif bar.length < signature.length and end + bar.length <= signature.length:
+            start = end
+        offsets.append(start)
+        end = (start + bar.length) % signature.length
+    return offsets
+
+
+def can_swing(signature: TimeSignature) -> bool:
+    """Whether eighth notes are halves of beats, as in 4/4, unlike in 6/8 and 7/8."""
+    return signature.denominator <= 4
+
+
+def swung(position: Position) -> Position:
+    """The position in quarter notes, counted from a beat, at which swing eighth notes are played."""
+    beat, part = divmod(position, 1)
+    return beat + (part * Fraction(4, 3) if part < Fraction(1, 2) else Fraction(1, 3) + part * Fraction(2, 3))
+
+
+def straightened(position: Position) -> Position:
+    """The inverse of [`swung`]."""
+    beat, part = divmod(position, 1)
+    return beat + (part * Fraction(3, 4) if part < Fraction(2, 3) else (part - Fraction(1, 3)) * Fraction(3, 2))
+
+
 class Clock:
     r"""
     Converts positions of a lead sheet to seconds.
@@ -69,6 +110,7 @@ class Clock:
         self.bars = sheet.bars
         self.starts = sheet.bar_starts
         self.signatures = sheet.time_signatures()
+        self.offsets = metrical_offsets(self.bars, self.signatures)
         self.swing = sheet.swing
         marks = [(Fraction(0), sheet.tempo * float(sheet.beat_unit))]
         for start, bar in zip(self.starts, self.bars):
@@ -90,20 +132,10 @@ class Clock:
         if not self.swing:
             return position
         index = min(bisect_right(self.starts, position), len(self.bars)) - 1
-        signature = self.signatures[index]
-        if signature.is_compound:
+        if not can_swing(self.signatures[index]):
             return position
-        start, bar = self.starts[index], self.bars[index]
-        if index == 0 and bar.length < signature.length:
-            start += bar.length % 1  # a pick-up ends on a beat
-        elif position - start >= bar.length // 1:
-            return position  # half a beat, as in 7/8
-        beat, part = divmod(position - start, 1)
-        if part < Fraction(1, 2):
-            part *= Fraction(4, 3)
-        else:
-            part = Fraction(2, 3) + (part - Fraction(1, 2)) * Fraction(2, 3)
-        return start + beat + part
+        start = self.starts[index] - self.offsets[index]
+        return start + swung(position - start)
 
     @property
     def end(self) -> float:
@@ -147,11 +179,10 @@ def beats_of(sheet: "LeadSheet") -> tuple[list[float], list[float]]:
     """The beats and downbeats of a sheet as played, in seconds."""
     clock = Clock(sheet)
     beats, downbeats = [], []
-    for start, bar, signature in zip(clock.starts, clock.bars, clock.signatures):
-        # A pick-up ends on a downbeat.
-        position = start if bar.length >= signature.length else start + bar.length % signature.beat
-        if bar.length >= signature.length:
+    for start, bar, signature, offset in zip(clock.starts, clock.bars, clock.signatures, clock.offsets):
+        if offset == 0:
             downbeats.append(clock(start))
+        position = start + -offset % signature.beat
         while position < start + bar.length:
             beats.append(clock(position))
             position += signature.beat
@@ -232,45 +263,57 @@ def drum_hits(sheet: "LeadSheet") -> Hits:
     Returns:
         `list` of `(drum, start, velocity)`, with starts in quarter notes, sorted.
     """
-    signatures = iter(sheet.time_signatures())
-    starts = iter(sheet.bar_starts)
+    signatures = sheet.time_signatures()
+    offsets = metrical_offsets(sheet.bars, signatures)
     hits: Hits = []
+    unfitting: set[str] = set()
+    number = 0
     sections = [section for section in sheet.sections if section.bars]
     for section, following in zip(sections, [*sections[1:], None]):
         name = section.groove if section.groove is not None else sheet.groove
         groove = None if name is None else find_groove(name)
-        offset = Fraction(0)  # in the pattern, in beats
+        measure = -1  # number of the whole bar in the section
         for index, bar in enumerate(section.bars):
-            start, signature = next(starts), next(signatures)
-            beats = bar.length / signature.beat
-            is_whole = bar.length >= signature.length
+            start, signature, offset = sheet.bar_starts[number], signatures[number], offsets[number]
+            measure += index == 0 or offset == 0
             played = [(hit.drum, hit.start, hit.velocity) for hit in bar.hits]
-            if not played and groove is not None and is_whole:
-                played = list(_groove_hits(groove, offset, beats, signature))
-            offset = offset + beats if is_whole else offset
+            # The drums begin after a pick-up.
+            if not played and groove is not None and (number or offset == 0):
+                unfitting |= set() if groove_fits(groove, signature) else {f"{name!r} in {signature}"}
+                played = list(_groove_hits(groove, measure, offset, bar.length, signature))
             if following is not None and following.fill and index == len(section.bars) - 1 and played:
                 played = _with_fill(played, bar, signature)
             hits.extend((drum, start + position, velocity) for drum, position, velocity in played)
+            number += 1
+    if unfitting:
+        logger.warning(f"Grooves don't divide the beats of the time signature: {', '.join(sorted(unfitting))}.")
     if hits and sheet.ending == "ring":
         hits.extend((drum, sheet.length, velocity) for drum, velocity in _RING)
     return sorted(hits, key=lambda hit: hit[1])
 
 
+def groove_fits(groove: Groove, signature: TimeSignature) -> bool:
+    """Whether the steps of a groove divide the beats of a time signature: in three in 6/8, for example."""
+    return groove.steps_per_beat % 3 == 0 if signature.is_compound else signature.denominator <= 4
+
+
 def _groove_hits(
-    groove: Groove, offset: Fraction, beats: Fraction, signature: TimeSignature
+    groove: Groove, measure: int, offset: Fraction, length: Fraction, signature: TimeSignature
 ) -> Iterator[tuple[str, Fraction, float]]:
-    """The hits of one bar. A pattern that doesn't fit the time signature begins anew in each bar."""
+    """
+    The hits from `offset` on in the whole bar with the number `measure`, for `length` quarter notes. A pattern that doesn't
+    fit the time signature restarts in each bar.
+    """
     per_beat = groove.steps_per_beat
-    pattern_beats = Fraction(groove.num_steps, per_beat)
-    fits = not (pattern_beats % beats and beats % pattern_beats)
-    first = int(offset * per_beat) if fits else 0
+    bar_beats, pattern_beats = signature.length / signature.beat, Fraction(groove.num_steps, per_beat)
+    first = Fraction(0) if pattern_beats % bar_beats and bar_beats % pattern_beats else measure * bar_beats
+    begin = (first + offset / signature.beat) * per_beat  # in steps
     late = Fraction(2 * groove.swing - 1).limit_denominator(100)
-    for step in range(math.ceil(beats * per_beat)):
-        index = first + step
-        position = (step + late * (index % 2)) / per_beat * signature.beat
+    for index in range(math.floor(begin), math.ceil(begin + length / signature.beat * per_beat)):
+        position = (index + late * (index % 2) - begin) / per_beat * signature.beat
         for drum, steps in groove.tracks.items():
             velocity = to_velocity(steps[index % groove.num_steps])
-            if velocity > 0 and position < beats * signature.beat:
+            if velocity > 0 and 0 <= position < length:
                 yield drum, position, velocity
 
 

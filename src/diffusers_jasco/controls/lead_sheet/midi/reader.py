@@ -31,6 +31,7 @@ from ...midi_parsing import load_midi
 from ..bars import Bar, Section, TimeSignature
 from ..keys import key_of_signature
 from ..layout import bars_from_timeline
+from ..playback import can_swing, metrical_offsets, straightened
 from ..sheet import LeadSheet
 from .parts import read_parts
 from .words import (
@@ -269,32 +270,26 @@ def _add_lyrics(midi: Midi, bars: Sequence[Bar]) -> list[Bar]:
 
 def _straighten(bars: Sequence[Bar], signature: TimeSignature) -> list[Bar]:
     """Moves swung notes back to the positions at which they are written; see [`Clock.played`]."""
+    signatures = list(
+        accumulate((bar.time_signature for bar in bars), lambda last, new: new or last, initial=signature)
+    )
     straight = []
-    for index, bar in enumerate(bars):
-        signature = bar.time_signature or signature
-        if signature.is_compound:
-            straight.append(bar)
-            continue
-        is_pickup = index == 0 and bar.length < signature.length
-        offset, end = bar.length % 1 if is_pickup else Fraction(0), bar.length if is_pickup else bar.length // 1
+    for bar, signature, offset in zip(bars, signatures[1:], metrical_offsets(bars, signatures[1:])):
 
-        def move(position: Fraction, offset: Fraction = offset, end: Fraction | int = end) -> Fraction:
-            if position >= end:
-                return position
-            beat, part = divmod(position - offset, 1)
-            late = Fraction(2, 3)
-            part = part * Fraction(3, 4) if part < late else Fraction(1, 2) + (part - late) * Fraction(3, 2)
-            return max(offset + beat + part, Fraction(0))
+        def move(position: Fraction, offset: Fraction = offset) -> Fraction:
+            return max(straightened(offset + position) - offset, Fraction(0))
 
-        notes = [note._replace(start=move(note.start), length=move(note.end) - move(note.start)) for note in bar.notes]
-        straight.append(
-            replace(
+        if can_swing(signature):
+            notes = (
+                note._replace(start=move(note.start), length=move(note.end) - move(note.start)) for note in bar.notes
+            )
+            bar = replace(
                 bar,
                 notes=tuple(notes),
                 chords=tuple(chord._replace(start=move(chord.start)) for chord in bar.chords),
                 hits=tuple(hit._replace(start=move(hit.start)) for hit in bar.hits),
             )
-        )
+        straight.append(bar)
     return straight
 
 
