@@ -290,7 +290,7 @@ def test_drums_match_the_time_signature():
     "label, semitones, key, result",
     [("C", 2, "D major", "D"), ("F#m7b5/E", 1, "", "Gm7b5/F"), ("Bb7", 2, "", "C7"), ("N.C.", 3, "", "N.C."),
      ("G:maj7/3", -2, "Eb major", "F:maj7/3"), ("C", 1, "Db major", "Db"), ("C", 1, "A major", "C#"),
-     ("D/C7", 1, "Ab major", "Eb/Db7"), ("D7/9", 2, "", "E7/9"), ("E", 4, "E major", "G#")],
+     ("Es7", -3, "", "D7"), ("As", 1, "", "B"), ("Asus4", 1, "", "Bbsus4"), ("D/C7", 1, "Ab major", "Eb/Db7"), ("D7/9", 2, "", "E7/9"), ("E", 4, "E major", "G#")],
 )  # fmt: skip
 def test_transposed_chords_are_spelled_in_their_key(label, semitones, key, result):
     assert transpose_chord(label, semitones, key) == result
@@ -358,11 +358,31 @@ def test_timelines_are_divided_into_bars():
         (lambda: sheet(bar("C"), ending="stop"), "cut, ring, fade"),
         (lambda: sheet(bar("C", jump="D.X.")), "D.C. al Fine"),
         (lambda: sheet(bar("C"), groove="polka march"), "groove"),
+        (lambda: sheet(Bar(F(4), ("C",))), "`chords` has to contain `ChordMark`s, but contains 'C'"),
+        (lambda: sheet(Bar(F(4), (), (Note(60.5, F(0), F(1)),))), "MIDI number 60.5"),
+        (lambda: sheet(bar("C", endings=("x",))), "ending 'x'"),
+        (lambda: sheet(bar("C", repeat_end=2.5)), "repeat or ending 2.5"),
+        (lambda: sheet(bar("C", lyrics=5)), "`lyrics`"),
+        (lambda: sheet(bar("C"), title="\ud800"), "`title`"),
+        (lambda: sheet(bar("C"), swing="no"), "`swing` has to be True or False"),
+        (lambda: LeadSheet((Section(5, (bar("C"),)),)), "`name` has to be text"),
+        (lambda: LeadSheet((Section("", "C"),)), "`bars` has to be a list"),
+        (lambda: Bar("long"), "`length`"),
     ],
 )
 def test_invalid_sheets(make, message):
     with pytest.raises(InputError, match=message):
         make()
+
+
+def test_numbers_and_lists_are_converted():
+    """A bar written by hand needs no fractions."""
+    by_hand = Bar(3, [("C", 0), ChordMark("G", 1.5)], [(60, 0, 0.5)], time_signature="3/4")
+    assert by_hand == Bar(
+        F(3), (ChordMark("C"), ChordMark("G", F(3, 2))), (Note(60, F(0), F(1, 2)),), time_signature=TimeSignature(3, 4)
+    )
+    song = LeadSheet([Section("", [by_hand])])
+    assert isinstance(song.bars[0].chords[1].start, F) and hash(song) == hash(LeadSheet((Section("", (by_hand,)),)))
 
 
 def test_sheets_are_immutable():

@@ -17,11 +17,11 @@
 import re
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from typing import Any, NamedTuple
 
 from ...utils.errors import InputError, shorten
-from ...utils.numbers import to_float, to_integer
-from ..beats import FASTEST, SLOWEST
+from ...utils.numbers import is_number, to_float, to_integer
 from ..chord_syntax import is_no_chord, parse_chord
 from ..drum_machine import DRUMS
 from .keys import parse_tonality
@@ -29,9 +29,12 @@ from .keys import parse_tonality
 
 JUMPS = ("D.C.", "D.S.", "D.C. al Fine", "D.S. al Fine", "D.C. al Coda", "D.S. al Coda")
 MAX_REPEATS = 100
+SLOWEST_TEMPO = 5.0  # quarter notes per minute
+FASTEST_TEMPO = 1600.0  # quarter notes per minute
 
 _MAX_DENOMINATOR = 100_000
 _MAX_BAR = 256  # quarter notes
+_POSITIONS = ("start", "length", "unit")
 
 
 class TimeSignature(NamedTuple):
@@ -206,6 +209,15 @@ class Bar:
     fine: bool = False
     jump: str = ""
 
+    def __post_init__(self):
+        set_field = partial(object.__setattr__, self)
+        set_field("length", _to_fraction(self.length, "length"))
+        for name, kind in (("chords", ChordMark), ("notes", Note), ("hits", Hit), ("tempos", TempoMark)):
+            set_field(name, tuple(_to_item(item, kind, name) for item in to_tuple(getattr(self, name), name)))
+        set_field("endings", to_tuple(self.endings, "endings"))
+        if isinstance(self.time_signature, str):
+            set_field("time_signature", TimeSignature.parse(self.time_signature))
+
     @property
     def is_plain(self) -> bool:
         """Whether the bar is followed by the next one, without repeat signs, endings and jumps."""
@@ -234,6 +246,39 @@ class Section:
     repeats: int = 1
     fill: bool = False
 
+    def __post_init__(self):
+        object.__setattr__(self, "bars", to_tuple(self.bars, "bars"))
+
+
+def to_tuple(value: Any, argument: str) -> tuple[Any, ...]:
+    """Converts a list to a tuple; raises an [`InputError`] for values that are not lists or tuples."""
+    if not isinstance(value, (tuple, list)):
+        raise InputError(f"`{argument}` has to be a list or a tuple, but is {shorten(value)}.", argument)
+    return tuple(value)
+
+
+def _to_item(item: Any, kind: Any, argument: str) -> Any:
+    """Converts a tuple to an item of a bar, and its positions to fractions."""
+    if type(item) is not kind:
+        if not isinstance(item, (tuple, list)) or not len(kind._fields) - len(kind._field_defaults) <= len(
+            item
+        ) <= len(kind._fields):
+            raise InputError(
+                f"`{argument}` has to contain `{kind.__name__}`s, but contains {shorten(item)}.", argument
+            )
+        item = kind(*item)
+    for name in _POSITIONS:
+        value = getattr(item, name, None)
+        if value is not None and not isinstance(value, Fraction):
+            item = item._replace(**{name: _to_fraction(value, argument)})
+    return item
+
+
+def _to_fraction(value: Any, argument: str) -> Fraction:
+    if isinstance(value, Fraction):
+        return value
+    return Fraction(to_float(value, argument, unit="quarter notes")).limit_denominator(_MAX_DENOMINATOR)
+
 
 def to_length(value: Any, argument: str) -> Fraction:
     r"""
@@ -261,15 +306,23 @@ def check_tempo(bpm: float, unit: Fraction) -> float:
         `float`: quarter notes per minute.
 
     Raises:
-        [`InputError`]: unless it is 20 to 400 beats and at most 1,000 quarter notes per minute.
+        [`InputError`]: unless it is 5 to 1,600 quarter notes per minute.
     """
     quarters = to_float(bpm, "tempo", above=0, unit="beats per minute") * float(unit)
-    if not SLOWEST / 4 <= quarters <= 4 * FASTEST:
+    if not SLOWEST_TEMPO <= quarters <= FASTEST_TEMPO:
         raise InputError(
-            f"`tempo` has to be {SLOWEST / 4:g} to {4 * FASTEST:g} quarter notes per minute, but is {quarters:g}.",
+            f"`tempo` has to be {SLOWEST_TEMPO:g} to {FASTEST_TEMPO:g} quarter notes per minute, but is {quarters:g}.",
             "tempo",
         )
     return quarters
+
+
+_SIGNS = ("repeat_start", "ending_stop", "segno", "coda", "to_coda", "fine")
+
+
+def is_text(value: Any) -> bool:
+    """Whether a value is a string that can be written to files: without lone surrogates."""
+    return isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def check_bar(bar: Bar, number: int):
@@ -280,10 +333,19 @@ def check_bar(bar: Bar, number: int):
 
     if not isinstance(bar, Bar):
         fail(f"has to be a `Bar`, but is {shorten(bar)}")
-    if not isinstance(bar.length, Fraction) or not 0 < bar.length <= _MAX_BAR:
-        fail(f"has to last 0 to {_MAX_BAR} quarter notes (a `Fraction`), but has the length {shorten(bar.length)}")
+    if not 0 < bar.length <= _MAX_BAR:
+        fail(f"has to last more than 0 and at most {_MAX_BAR} quarter notes, but lasts {bar.length}")
+    for name in ("lyrics", "jump"):
+        if not is_text(getattr(bar, name)):
+            fail(f"has to have text as `{name}`, but has {shorten(getattr(bar, name))}")
+    for name in _SIGNS:
+        if not isinstance(getattr(bar, name), bool):
+            fail(f"has to have True or False as `{name}`, but has {shorten(getattr(bar, name))}")
+    for repetition in (bar.repeat_end, *bar.endings):
+        if type(repetition) is not int or not 0 <= repetition <= MAX_REPEATS:
+            fail(f"has the repeat or ending {shorten(repetition)}, which has to be a whole number up to {MAX_REPEATS}")
     for chord in bar.chords:
-        if not is_no_chord(chord.label) and parse_chord(chord.label) is None:
+        if not isinstance(chord.label, str) or not is_no_chord(chord.label) and parse_chord(chord.label) is None:
             fail(f"has the unknown chord {shorten(chord.label)}; write it as 'Am7', 'F#m7b5/E' or 'N' for no chord")
     for kind, items in (("chord", bar.chords), ("note", bar.notes), ("drum hit", bar.hits), ("tempo", bar.tempos)):
         starts = [item.start for item in items]
@@ -292,12 +354,14 @@ def check_bar(bar: Bar, number: int):
         if any(later < earlier for earlier, later in zip(starts, starts[1:])):
             fail(f"has {kind}s that are not sorted by their start")
     for note in bar.notes:
-        if not 0 <= note.pitch <= 127:
-            fail(f"has a note with the MIDI number {note.pitch}, which has to be 0 to 127")
+        if type(note.pitch) is not int or not 0 <= note.pitch <= 127:
+            fail(f"has a note with the MIDI number {shorten(note.pitch)}, which has to be 0 to 127")
+        if not is_text(note.lyric):
+            fail(f"has the lyric {shorten(note.lyric)}, which has to be text")
         if note.length <= 0 or note.end > bar.length:
             fail(f"lasts {bar.length} quarter notes, but a note lasts from {note.start} to {note.end}")
     for hit in bar.hits:
-        if hit.drum not in DRUMS or not 0 < hit.velocity <= 1:
+        if hit.drum not in DRUMS or not is_number(hit.velocity) or not 0 < hit.velocity <= 1:
             fail(f"has the drum hit {hit.drum!r} with the velocity {hit.velocity}; drums are {', '.join(DRUMS)}")
     for tempo in bar.tempos:
         check_tempo(tempo.bpm, tempo.unit)
@@ -307,5 +371,3 @@ def check_bar(bar: Bar, number: int):
         parse_tonality(bar.key)
     if bar.jump and bar.jump not in JUMPS:
         fail(f"has the jump {bar.jump!r}, which has to be one of {', '.join(JUMPS)}")
-    if bar.repeat_end and not 1 <= bar.repeat_end <= MAX_REPEATS:
-        fail(f"repeats a passage {bar.repeat_end} times, which has to be 1 to {MAX_REPEATS}")

@@ -31,7 +31,7 @@ SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}  # above C
 _LETTER = {"F": -1, "C": 0, "G": 1, "D": 2, "A": 3, "E": 4, "B": 5}
 _KEY = re.compile(r"\s*([A-Ga-g])([#b♯♭]?)\s*[ :-]?\s*([A-Za-z]*)\s*")
 _ABBREVIATIONS = {"": "major", "m": "minor", "min": "minor", "moll": "minor", "maj": "major", "dur": "major"}
-_NAME = re.compile(r"([A-G])([#b♯♭]{0,2}|s(?!us))")
+_NAME = re.compile(r"([A-G])(s(?!us)|[#b♯♭]{0,2})")
 _BASS = re.compile(r"/([A-G])([#b♯♭]{0,2})(?![a-z0-9]*/)")
 
 

@@ -38,7 +38,7 @@ class _Played(NamedTuple):
     section: int
     repetition: int
     position: int
-    index: int
+    written: int
 
 
 class _State(NamedTuple):
@@ -83,18 +83,18 @@ def expand_sections(
         order = items
     else:
         order = _Player(items, written, sections).play()
-        _warn_of_unplayed_bars(len(written), {item.index for item in order})
+        _warn_of_unplayed_bars(len(written), {item.written for item in order})
     states = list(_states(written, _State(None, tempo, time_signature, key)))
     bars: list[tuple[_Played, Bar]] = []
     played = states[0]
     previous = -1
     for item in order:
-        bar = _plain(written[item.index])
-        if item.index != previous + 1:
-            bar = _resume(bar, played, states[item.index])
+        bar = _plain(written[item.written])
+        if item.written != previous + 1:
+            bar = _resume(bar, played, states[item.written])
         played = _advance(played, bar)
         bars.append((item, bar))
-        previous = item.index
+        previous = item.written
     return tuple(_group(sections, bars))
 
 
@@ -126,9 +126,7 @@ class _Passage:
     start: int
     endings: list[tuple[int, int, tuple[int, ...]]] = field(default_factory=list)
     repeat: int = 1  # number that the repeat sign says
-
-    def __post_init__(self):
-        self.total = 1
+    total: int = 1  # how many times the passage is played
 
     def close(self):
         """Numbers the endings from 1 without gaps, and determines how many times the passage is played."""
@@ -157,7 +155,7 @@ class _Player:
 
     def __init__(self, items: Sequence[_Played], written: Sequence[Bar], sections: Sequence[Section]):
         self.items = items
-        self.bars = [written[item.index] for item in items]
+        self.bars = [written[item.written] for item in items]
         self.is_last = [item.repetition == sections[item.section].repeats - 1 for item in items]
         self.passages: list[_Passage] = []
         self.passage_of: list[int] = []
@@ -258,7 +256,7 @@ class _Player:
     def _target(self, position: int, jump: str) -> int:
         """The bar to which a jump leads. A missing sign causes a warning."""
         target = 0
-        name = f"Bar {self.items[position].index + 1} has {jump}"
+        name = f"Bar {self.items[position].written + 1} has {jump}"
         if jump.startswith("D.S."):
             signs = [index for index in range(position + 1) if self.bars[index].segno]
             if signs:

@@ -20,7 +20,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import accumulate
 from typing import Any
 
@@ -41,7 +41,9 @@ from .bars import (
     TimeSignature,
     check_bar,
     check_tempo,
+    is_text,
     to_length,
+    to_tuple,
 )
 from .keys import parse_tonality, transpose_chord, transpose_key
 from .order import MAX_BARS, expand_sections
@@ -65,7 +67,7 @@ class LeadSheet:
         sections (`tuple` of [`Section`]): the sections in written order, with 1 to 10,000 bars in total.
         title (`str`): title.
         composer (`str`): composer or artist.
-        tempo (`float`, defaults to `120.0`): beats per minute, from 20 to 400 quarter notes per minute.
+        tempo (`float`, defaults to `120.0`): beats per minute, from 5 to 1,600 quarter notes per minute.
         beat_unit (`Fraction`, defaults to 1): length of a beat of the tempo in quarter notes, such as 3/2 in 6/8.
         time_signature ([`TimeSignature`], defaults to 4/4): time signature at the beginning.
         key (`str`): key at the beginning, such as `"C major"` or `"D dorian"`; empty if it is unknown.
@@ -312,16 +314,15 @@ def _join_syllables(notes: Sequence[Note]) -> str:
 
 
 def _check_sheet(sheet: LeadSheet):
-    set_field = _Setter(sheet)
-    if not isinstance(sheet.sections, (tuple, list)) or not all(isinstance(item, Section) for item in sheet.sections):
-        raise InputError(f"`sections` have to be `Section`s, but are {shorten(sheet.sections)}.", "sections")
-    set_field("sections", tuple(sheet.sections))
+    set_field = partial(object.__setattr__, sheet)
+    set_field("sections", to_tuple(sheet.sections, "sections"))
+    if not all(isinstance(section, Section) for section in sheet.sections):
+        raise InputError(f"`sections` has to contain `Section`s, but is {shorten(sheet.sections)}.", "sections")
     count = sum(len(section.bars) for section in sheet.sections)
     if not 1 <= count <= MAX_BARS:
         raise InputError(f"`sections` have to contain 1 to {MAX_BARS:,} bars, but contain {count:,}.", "sections")
-    for name in ("title", "composer", "prompt"):
-        if not isinstance(getattr(sheet, name), str):
-            raise InputError(f"`{name}` has to be text, but is {shorten(getattr(sheet, name))}.", name)
+    for name in ("title", "composer", "prompt", "key"):
+        _check_text(sheet, name)
     set_field("tempo", to_float(sheet.tempo, "tempo", above=0, unit="beats per minute"))
     set_field("beat_unit", to_length(sheet.beat_unit, "beat_unit"))
     check_tempo(sheet.tempo, sheet.beat_unit)
@@ -330,11 +331,15 @@ def _check_sheet(sheet: LeadSheet):
         parse_tonality(sheet.key)
     if sheet.groove is not None:
         find_groove(sheet.groove)
+    _check_flag(sheet, "swing")
     if sheet.ending not in ENDINGS:
         raise InputError(f"`ending` has to be one of {', '.join(ENDINGS)}, but is {shorten(sheet.ending)}.", "ending")
     number = 0
     for section in sheet.sections:
+        for name in ("name", "prompt"):
+            _check_text(section, name)
         to_integer(section.repeats, "repeats", minimum=1, maximum=MAX_REPEATS)
+        _check_flag(section, "fill")
         if section.groove is not None:
             find_groove(section.groove)
         for bar in section.bars:
@@ -342,14 +347,14 @@ def _check_sheet(sheet: LeadSheet):
             check_bar(bar, number)
 
 
-class _Setter:
-    """Sets fields of a frozen dataclass."""
+def _check_text(item: Any, name: str):
+    if not is_text(getattr(item, name)):
+        raise InputError(f"`{name}` has to be text, but is {shorten(getattr(item, name))}.", name)
 
-    def __init__(self, target: Any):
-        self.target = target
 
-    def __call__(self, name: str, value: Any):
-        object.__setattr__(self.target, name, value)
+def _check_flag(item: Any, name: str):
+    if not isinstance(getattr(item, name), bool):
+        raise InputError(f"`{name}` has to be True or False, but is {shorten(getattr(item, name))}.", name)
 
 
 def _to_signature(value: Any) -> TimeSignature:

@@ -20,7 +20,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from ....utils.errors import InputError, shorten
-from ..bars import TempoMark, TimeSignature
+from ..bars import FASTEST_TEMPO, SLOWEST_TEMPO, TempoMark, TimeSignature
 from ..keys import MODES, parse_tonality
 
 
@@ -165,9 +165,9 @@ def parse_tempo(text: str, unit: Fraction, beat: Fraction) -> TempoMark | None:
 
 
 def _checked_tempo(bpm: float, unit: Fraction, text: str) -> TempoMark:
-    if not bpm or not unit or not 5 <= bpm * unit <= 2000 or unit > 64:
+    if not bpm or not unit or not SLOWEST_TEMPO <= bpm * unit <= FASTEST_TEMPO or unit > 64:
         raise InputError(
-            f"Q:{text.strip()[:40]} is not a tempo such as 1/4=120, between 5 and 2,000 quarter notes per minute",
+            f"Q:{text.strip()[:40]} is not a tempo such as 1/4=120, between 5 and 1,600 quarter notes per minute",
             "source",
         )
     return TempoMark(bpm, unit)

@@ -28,7 +28,7 @@ from ....utils.errors import InputError
 from ...chord_syntax import NO_CHORD
 from ...midi import Midi, split_track
 from ...midi_parsing import load_midi
-from ..bars import Bar, Section, TimeSignature
+from ..bars import FASTEST_TEMPO, SLOWEST_TEMPO, Bar, Section, TimeSignature
 from ..keys import key_of_signature
 from ..layout import bars_from_timeline
 from ..playback import can_swing, metrical_offsets, straightened
@@ -51,7 +51,6 @@ from .words import (
 logger = logging.get_logger(__name__)
 
 _MAX_BARS = 10_000
-_SLOWEST, _FASTEST = 5.0, 1600.0  # quarter notes per minute
 _NEAR = Fraction(1, 8)  # quarter notes between a syllable and its note
 _GENERIC_NAMES = r"(track|tempo|conductor|untitled|midi|master|meta|control|instrument|staff|seq)"
 
@@ -172,9 +171,9 @@ def _read_tempos(midi: Midi) -> list[tuple[Fraction, float]]:
     outside = set()
     for tick, microseconds in midi.tempos:
         tempo = 60e6 / microseconds
-        if not _SLOWEST <= tempo <= _FASTEST:
+        if not SLOWEST_TEMPO <= tempo <= FASTEST_TEMPO:
             outside.add(tempo)
-            tempo = min(max(tempo, _SLOWEST), _FASTEST)
+            tempo = min(max(tempo, SLOWEST_TEMPO), FASTEST_TEMPO)
         tempo = _round_tempo(tempo)
         if tick == 0:
             changes = [(Fraction(0), tempo)]
@@ -182,7 +181,7 @@ def _read_tempos(midi: Midi) -> list[tuple[Fraction, float]]:
             changes.append((tick / midi.division, tempo))
     if outside:
         logger.warning(
-            f"{midi.path} has tempos outside {_SLOWEST:g} to {_FASTEST:g} quarter notes per minute, such as"
+            f"{midi.path} has tempos outside {SLOWEST_TEMPO:g} to {FASTEST_TEMPO:g} quarter notes per minute, such as"
             f" {outside.pop():.4g}: the nearest valid tempo is used, so times differ from those of the file."
         )
     return changes
