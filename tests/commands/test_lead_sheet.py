@@ -83,6 +83,8 @@ def test_the_end_fades_out(song, tmp_path):
     fading.save(song)
     faded = run(tmp_path / "b.wav", "--lead_sheet", song)
     assert faded.shape == whole.shape and faded[:, -10:].abs().max() < 1e-3 < whole[:, -10:].abs().max()
+    loop = run(tmp_path / "c.wav", "--lead_sheet", song, "--loop")
+    assert loop.shape == whole.shape and loop[:, -10:].abs().max() > 1e-3
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,18 @@ def test_generation_continues_after_invalid_requests(pipe):
         torch.testing.assert_close(results[request.name].audio, clip.audio, atol=1e-4, rtol=1e-3)
 
 
+def test_clips_fade_out(pipe, tmp_path):
+    requests = [
+        GenerationRequest(name, "music", duration=1.0, settings=STEPS, fade_seconds=seconds)
+        for name, seconds in (("plain", 0.0), ("faded", 0.5))
+    ]
+    assert save_clips(pipe, requests, tmp_path, batch_size=1, suffix=".wav") == []
+    plain, faded = (soundfile.read(tmp_path / f"{name}.wav")[0] for name in ("plain", "faded"))
+    half = len(plain) // 2
+    np.testing.assert_allclose(faded[:half], plain[:half], atol=1e-3)
+    assert abs(faded[-10:]).max() < 1e-3 < abs(plain[-10:]).max()
+
+
 def test_only_missing_or_changed_clips_are_generated_again(pipe, tmp_path):
     requests = make_requests()
     assert save_clips(pipe, requests, tmp_path, batch_size=2) == []

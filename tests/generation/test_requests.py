@@ -104,6 +104,42 @@ def test_lead_sheets(tmp_path):
     assert with_beats.controls["beats"][1] == [0.0, 2.0]
 
 
+def test_lead_sheets_as_text_and_their_options(tmp_path):
+    tunes = "X:1\nT:One\nL:1/4\nK:C\nV:1\nC4|\nV:2\nE4|\n\nX:2\nT:Two\nL:1/4\nK:C\nG4|\n"
+    (tmp_path / "tunes.abc").write_text(tunes)
+    link = "irealbook://Song=Ann=Medium Swing=C=n=T44C   |G   Z "
+    lines = [
+        {"lead_sheet": "tunes.abc", "part": 2, "tune": "One"},
+        {"lead_sheet": tunes, "tune": 2},
+        {"lead_sheet": "[Verse] C | G", "prompt": "pop"},
+        {"lead_sheet": link},
+        {"part": 1},
+        {"lead_sheet": "C | G", "tune": 2},
+        {"lead_sheet": "tunes.abc", "tune": 1.5},
+    ]
+    voice, tune, chart, ireal, alone, no_tunes, number = read(tmp_path, *lines)
+    assert voice.controls["melody"][0][0] == 64 and tune.controls["melody"][0][0] == 67
+    assert chart.controls["chords"] == ireal.controls["chords"][:1] + chart.controls["chords"][1:]
+    assert "`part` requires `lead_sheet`" in alone.error and "`tune` is for ABC" in no_tunes.error
+    assert "a string or a whole number" in number.error
+
+
+def test_endings_of_lead_sheets(tmp_path, caplog):
+    text = "Tempo: 120\nEnding: {}\nC | G"
+    lines = [
+        {"lead_sheet": text.format("fade")},
+        {"lead_sheet": text.format("fade"), "duration": 3},
+        {"lead_sheet": text.format("cut")},
+    ]
+    fading, shorter, plain = read(tmp_path, *lines)
+    assert fading.fade_seconds == fading.describe()["fade_seconds"] == 2.0
+    assert shorter.fade_seconds == plain.fade_seconds == 0 and "fade_seconds" not in plain.describe()
+    assert not caplog.records
+    loops = read(tmp_path, *({"lead_sheet": text.format(ending), "loop": True} for ending in ("ring", "fade")))
+    assert [(loop.duration, loop.fade_seconds) for loop in loops] == [(4.0, 0.0)] * 2
+    assert [record.message.split()[2] for record in caplog.records] == ["'ring'", "'fade'"]
+
+
 def test_tempo_and_beats(tmp_path):
     lines = [{"bpm": 96, "beats_per_bar": 3}, {"bpm": False}, {"beats": [0, 0.5]}, {"beats": [[0, 0.5, 1], [0.5, 1]]}]
     first, second, third, fourth = read(tmp_path, *lines)

@@ -122,6 +122,25 @@ def _k_weight(waveform: torch.Tensor, rate: int) -> torch.Tensor:
     return highpass_biquad(weighted, rate, 38.0, 0.5) / headroom
 
 
+def fade_out(waveform: torch.Tensor, sampling_rate: int, seconds: float) -> torch.Tensor:
+    r"""
+    Fades out the end of a waveform.
+
+    Args:
+        waveform (`torch.Tensor` of shape `(..., samples)`): audio.
+        sampling_rate (`int`): its sampling rate in Hz.
+        seconds (`float`): duration of the fade, at most the whole waveform; with 0, nothing changes.
+
+    Returns:
+        `torch.Tensor` of the same shape.
+    """
+    size = min(round(seconds * sampling_rate), waveform.shape[-1])
+    if not size:
+        return waveform
+    envelope = torch.cos(torch.linspace(0, math.pi / 2, size, device=waveform.device, dtype=waveform.dtype)) ** 2
+    return torch.cat([waveform[..., :-size], waveform[..., -size:] * envelope], dim=-1)
+
+
 def limit_peaks(waveform: torch.Tensor, sampling_rate: int) -> torch.Tensor:
     r"""
     Limits peaks to −1 dBFS. The gain is reduced smoothly within 5 ms around a peak and is the same for all channels;

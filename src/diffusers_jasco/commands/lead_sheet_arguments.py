@@ -21,6 +21,7 @@ import torch
 
 from ..controls.lead_sheet import LeadSheet, read_lead_sheet
 from ..controls.lead_sheet.files import check_suffix
+from ..generation.requests import cut_ending
 from ..utils.arguments import check_writable, integer
 from ..utils.errors import InputError
 from .control_arguments import NO_BPM, options_in_beats
@@ -80,7 +81,7 @@ class Sheet:
             sheet = sheet.with_tempo(args.bpm)
         if args.groove is not None:
             sheet = sheet.with_groove(args.groove)
-        self.sheet = sheet
+        self.sheet = cut_ending(sheet) if args.loop else sheet
 
     def other_options(self) -> argparse.Namespace:
         """The options without those that the lead sheet takes: the groove, and the tempo if no other option needs it."""

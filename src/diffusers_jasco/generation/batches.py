@@ -28,6 +28,7 @@ from tqdm import tqdm
 
 from ..audio.export import check_export, export_audio
 from ..audio.io import check_file, open_audio
+from ..audio.loudness import fade_out
 from ..audio.metadata import fit_metadata
 from ..audio.paste import ENCODINGS, check_length, find_encoding, paste
 from ..controls import CONTROLS
@@ -85,6 +86,7 @@ class GenerationRequest:
             [`~evaluation.takes.generate_best`].
         suggest (`bool`, defaults to `False`): whether controls that are not given are suggested for the prompt, as
             [`~generation.suggestions.plan_suggestion`] does. Requires a `duration`.
+        fade_seconds (`float`, defaults to `0.0`): duration of the fade-out at the end, when the clip is saved.
     """
 
     name: str
@@ -113,6 +115,7 @@ class GenerationRequest:
     control_regions: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
     best_of: int = 1
     suggest: bool = False
+    fade_seconds: float = 0.0
 
     def describe(self) -> dict[str, Any]:
         """All fields as JSON-compatible values. Waveforms and matrices are replaced by hashes."""
@@ -123,6 +126,7 @@ class GenerationRequest:
         new_defaults |= {"audio": None, "regions": [], "audio_start_seconds": 0.0, "strength": None}
         new_defaults |= dict.fromkeys(SOURCES)
         new_defaults |= {"control_scales": {}, "control_regions": {}, "best_of": 1, "suggest": False}
+        new_defaults |= {"fade_seconds": 0.0}
         omitted = {"controls", *(name for name, default in new_defaults.items() if values[name] == default)}
         return {key: _to_json(value) for key, value in values.items() if key not in omitted}
 
@@ -402,6 +406,7 @@ def save_clips(
             options = _as_options(request, loudness, clip.tempo, digests)
             tags = fit_metadata(metadata | options | {"model": run_info["model"]})
         if request.audio is None or not request.keeps_samples:
+            audio = fade_out(audio, pipe.sampling_rate, request.fade_seconds)
             export_audio(audio, path, pipe.sampling_rate, loudness, tags)
             return
         try:

@@ -24,20 +24,27 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from diffusers.utils import logging
+
 from ..audio.regions import read_pairs
 from ..controls import CONTROLS
 from ..controls.drum_machine import find_groove, is_groove_name
-from ..controls.lead_sheet import read_lead_sheet
+from ..controls.lead_sheet import LeadSheet, read_lead_sheet
+from ..controls.lead_sheet.charts.ireal import is_ireal
+from ..controls.lead_sheet.playback import fade_seconds
 from ..controls.midi import split_track
 from ..data.features import beat_grid
 from ..data.sources import Source, read_captions, read_track_info
 from ..pipelines.prompt_timeline import check_timeline, is_timeline
 from ..utils.errors import InputError
+from ..utils.files import looks_like_path
 from ..utils.numbers import to_integer
 from ..utils.seeding import derive_seed
 from .batches import SOURCES, GenerationRequest
 from .suggestions import DEFAULT_BARS
 
+
+logger = logging.get_logger(__name__)
 
 _NUMBER = (int, float)
 _TYPES = {
@@ -46,6 +53,8 @@ _TYPES = {
     **dict.fromkeys(CONTROLS, (str, list)),
     "groove": (str,),
     "lead_sheet": (str,),
+    "part": (str, int),
+    "tune": (str, int),
     "transpose": (int,),
     "separate_drums": (bool,),
     "normalize_drums": (bool,),
@@ -73,6 +82,7 @@ _TYPES = {
 _KINDS = {
     (str,): "a string",
     (str, list): "a string or a list",
+    (str, int): "a string or a whole number",
     (list,): "a list",
     (dict,): "an object",
     (bool,): "true or false",
@@ -108,8 +118,9 @@ def read_requests(
 
             - any of `FIELDS`: `prompt` (a text, or `[[text, start], ...]`), `chords` (`[[label, start], ...]`,
               `"C:0 Am:2.5"`, or a file), `drums` (a file), `groove` (a name in [`~controls.drum_machine.GROOVES`],
-              instead of `drums`), `lead_sheet` (a file that [`~controls.lead_sheet.read_lead_sheet`] reads, for what
-              the line doesn't give; `transpose`: semitones; `bpm` and `groove` replace its own), `melody` (`[[pitch, start, end], ...]` or a file), `beats` (`[seconds, ...]`,
+              instead of `drums`), `lead_sheet` (a file or text that [`~controls.lead_sheet.read_lead_sheet`] reads,
+              for what the line doesn't give; `part` and `tune`: its options; `transpose`: semitones; `bpm` and `groove`
+              replace its own), `melody` (`[[pitch, start, end], ...]` or a file), `beats` (`[seconds, ...]`,
               `[beats, downbeats]`, a file, or `[]` for none), `separate_drums`, `normalize_drums`, `start` (seconds
               into files), `duration` (seconds), `bpm` (or `false`), `beats_per_bar`, `loop`, `window_overlap`,
               `control_scales` (`{"chords": 1.5}`), `control_regions` (`{"melody": [[start, end], ...]}`), `best_of`
@@ -182,7 +193,7 @@ def _read_line(
         )
     _check_groove(info, folder)
     audio = _read_audio(info, folder)
-    info, supplied = _read_lead_sheet(info, folder, dataset_controls)
+    info, supplied = _read_lead_sheet(info, folder, dataset_controls, info.get("loop", defaults.loop))
     controls = supplied | {key: _read_control(key, info[key], folder) for key in CONTROLS if key in info}
     # Other empty lists are controls that are not given, but empty `beats` also exclude a chosen tempo, and in edits from a
     # description, empty controls remove those of the recording.
@@ -214,6 +225,7 @@ def _read_line(
         else derive_seed("generation", seed, name),
         settings=defaults.settings | {key: info[key] for key in SETTINGS if key in info},
         suggest=info.get("suggest", defaults.suggest),
+        fade_seconds=info.get("fade_seconds", defaults.fade_seconds),
     )
     if not request.suggest:
         return request
@@ -227,18 +239,24 @@ def _read_line(
 
 
 def _read_lead_sheet(
-    info: dict[str, Any], folder: Path, controls: Sequence[str]
+    info: dict[str, Any], folder: Path, controls: Sequence[str], is_loop: bool
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Returns the fields of a line with the prompt and the duration of its lead sheet, and the controls of the sheet."""
+    """Returns the fields of a line with prompt, duration and fade-out of its lead sheet, and the controls of the sheet."""
+    options = ("lead_sheet", "part", "tune", "transpose")
     if "lead_sheet" not in info:
-        if "transpose" in info:
-            raise ValueError("`transpose` requires `lead_sheet`.")
+        if given := [name for name in options if name in info]:
+            raise ValueError(f"`{given[0]}` requires `lead_sheet`.")
         return info, {}
     if info.get("suggest"):
         raise ValueError("a line can have either `lead_sheet` or `suggest`, not both.")
-    sheet = read_lead_sheet(Path(_find_file(info["lead_sheet"], folder) or folder / info["lead_sheet"]))
-    sheet = sheet.transpose(info.get("transpose", 0))
-    remaining = {key: value for key, value in info.items() if key not in ("lead_sheet", "transpose")}
+    source: str | Path = info["lead_sheet"]
+    file = _find_file(info["lead_sheet"], folder)
+    if file is not None or (looks_like_path(source) and not is_ireal(info["lead_sheet"])):
+        source = Path(file or folder / source)
+    sheet = read_lead_sheet(source, info.get("part"), info.get("tune")).transpose(info.get("transpose", 0))
+    if is_loop:
+        sheet = cut_ending(sheet)
+    remaining = {key: value for key, value in info.items() if key not in options}
     if info.get("bpm") and "chords" not in info:
         sheet = sheet.with_tempo(remaining.pop("bpm"))
     if "groove" in info:
@@ -251,8 +269,18 @@ def _read_lead_sheet(
         supplied["beats"] = sheet.beats()
     remaining |= {key: supplied[key] for key in ("prompt",) if key in supplied}
     if "audio" not in info:
+        if "duration" not in info:
+            remaining["fade_seconds"] = fade_seconds(sheet.expand())
         remaining = {"duration": supplied["duration"]} | remaining
     return remaining, {key: value for key, value in supplied.items() if key in CONTROLS}
+
+
+def cut_ending(sheet: LeadSheet) -> LeadSheet:
+    """The sheet of a loop, whose end continues with the beginning; an ending is left out, with a warning."""
+    if sheet.ending == "cut":
+        return sheet
+    logger.warning(f"The ending {sheet.ending!r} of the lead sheet is left out, since a loop has no end.")
+    return replace(sheet, ending="cut")
 
 
 def _read_control(name: str, value: str | list[Any], folder: Path) -> Any:

@@ -14,7 +14,6 @@
 
 """Lead sheets: chords, melody, lyrics and form of a song in bars."""
 
-import math
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -26,6 +25,7 @@ from typing import Any
 
 import torch
 
+from ...audio.loudness import fade_out
 from ...utils.errors import InputError, shorten
 from ...utils.numbers import to_float, to_integer
 from ..drum_machine import find_groove
@@ -202,11 +202,7 @@ class LeadSheet:
         Returns:
             `torch.Tensor` of the same shape, whose last four bars (at most the second half) fade out.
         """
-        size = min(round(fade_seconds(self.expand()) * sampling_rate), audio.shape[-1])
-        if not size:
-            return audio
-        envelope = torch.cos(torch.linspace(0, math.pi / 2, size, device=audio.device, dtype=audio.dtype)) ** 2
-        return torch.cat([audio[..., :-size], audio[..., -size:] * envelope], dim=-1)
+        return fade_out(audio, sampling_rate, fade_seconds(self.expand()))
 
     def to_controls(self, prompt: str | None = None) -> dict[str, Any]:
         r"""
