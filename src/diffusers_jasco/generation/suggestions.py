@@ -74,7 +74,7 @@ class Suggestion:
         return self.setting.beats_per_bar
 
     def length(self, bars: int) -> float:
-        """Duration of so many bars in seconds."""
+        """Duration of `bars` bars in seconds."""
         return bars * self.setting.seconds_per_bar
 
     def fit(self, duration: float) -> float:

@@ -22,6 +22,7 @@ import pytest
 from diffusers_jasco.controls.chords import chords_from_lab
 from diffusers_jasco.controls.lead_sheet import Bar, ChordMark, LeadSheet, Section, read_lead_sheet
 from diffusers_jasco.controls.lead_sheet.charts.text import read_chart
+from diffusers_jasco.controls.lead_sheet.form_words import parse_ending_numbers
 from diffusers_jasco.controls.lead_sheet.lab_writer import to_lab
 from diffusers_jasco.utils.errors import InputError
 
@@ -56,6 +57,14 @@ def test_counts_repeat_a_passage_a_line_or_a_section():
     ]  # fmt: skip
     assert chords_of(read_chart("C | G | (x2)\nF | C").expand().bars) == ["C", "G", "C", "G", "F", "C"]
     assert chords_of(read_chart("[A]\nC | G\nF | C\nx2").expand().bars) == ["C", "G", "F", "C"] * 2
+
+
+@pytest.mark.parametrize(
+    "text, numbers",
+    [("1", (1,)), ("1,3-4", (1, 3, 4)), ("1.–3.", (1, 2, 3)), ("2nd time", (2,)), ("0", ()), ("x", ())],
+)
+def test_numbers_of_endings(text, numbers):
+    assert parse_ending_numbers(text) == numbers
 
 
 def test_jumps_of_a_chart():

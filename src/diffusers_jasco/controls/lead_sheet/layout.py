@@ -100,7 +100,7 @@ def split_notes(melody: Sequence[tuple[int, Fraction, Fraction]], lines: Sequenc
         lines (`Sequence[Fraction]`): the beginning of each bar, and the end of the last one.
 
     Returns:
-        `list` with the notes of each bar, tied to their continuation. What sounds after the last bar line is cut off.
+        `list` with the notes of each bar, tied to their continuation. Notes are cut at the last bar line.
     """
     rows: list[list[Note]] = [[] for _ in lines[1:]]
     for pitch, start, end in sorted(melody, key=lambda note: note[1]):

@@ -29,7 +29,13 @@ from .styles import STYLES, Style
 
 
 # Weights of phrases for a style. A named style or genre outweighs all other phrases.
-_NAME, _GENRE, _SCENE, _SOUND, _ERA, _PATTERN, _INSTRUMENT = 100.0, 60.0, 1.5, 1.0, 0.6, 0.8, 0.4
+_NAME = 100.0
+_GENRE = 60.0
+_SCENE = 1.5
+_SOUND = 1.0
+_ERA = 0.6
+_PATTERN = 0.8
+_INSTRUMENT = 0.4
 _ADJUSTED = 0.3  # of the fit of tempo, mode and energy
 
 # Beats per minute; the classes are those of `captions.tempo_word`.
@@ -64,7 +70,7 @@ _LEADS_IN = re.compile(r"(?:melody on|featuring|lead by|led by)\s+(?:an?\s+|the\
 
 
 class Phrase(NamedTuple):
-    """What a phrase tells: an attribute of [`Description`] and its value, or a style and a weight."""
+    """Meaning of a phrase: an attribute of [`Description`] and its value, or a style and a weight."""
 
     attribute: str
     value: object

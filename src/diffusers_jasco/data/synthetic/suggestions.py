@@ -53,7 +53,7 @@ _LINES = 3  # melodies, of which the first one with at least so many notes per b
 _ENOUGH_NOTES = 1.5
 # Order of the sections, repeated.
 _FORMS = ("ABAB", "ABAC", "AABA")
-# Keys that are usually spelled otherwise than the labels of their chords.
+# Keys whose usual spelling differs from that of the labels of their chords.
 _KEY_NAMES = {(1, "major"): "Db", (1, "minor"): "C#", (8, "minor"): "G#"}
 # Styles whose grooves are used in time signatures that a style does not have.
 _METER_STYLES = {"3/4": "waltz", "6/8": "slow 6/8 soul", "4/4": "ballad"}
@@ -131,7 +131,7 @@ def describe_words(words: str) -> Description:
 @dataclass(frozen=True)
 class SheetSetting:
     r"""
-    What is common to all bars of a suggestion.
+    Properties that all bars of a suggestion share.
 
     Args:
         description ([`Description`]): the words.
@@ -192,7 +192,7 @@ class SheetSetting:
 
 def choose_setting(description: Description, seed: int = 0, **given: Any) -> SheetSetting:
     r"""
-    Chooses what the words leave open.
+    Chooses the values that the words don't specify.
 
     Args:
         description ([`Description`]): the words.
@@ -409,7 +409,7 @@ def _compose_chords(setting: SheetSetting, name: str) -> list[tuple[int, Degree]
 def _compose_melody(
     setting: SheetSetting, name: str, chords: list[Chord], bars: int
 ) -> list[tuple[int, Fraction, Fraction]]:
-    """The melody of a section of so many bars: (MIDI number, start, end)."""
+    """The melody of a section of `bars` bars: (MIDI number, start, end)."""
     if setting.description.melody is False:
         return []
     description = setting.description

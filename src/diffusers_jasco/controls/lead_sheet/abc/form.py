@@ -20,7 +20,7 @@ from dataclasses import replace
 from fractions import Fraction
 from itertools import accumulate, groupby
 
-from ..bars import Bar, ChordMark, Section, TempoMark, TimeSignature
+from ..bars import MAX_REPEATS, Bar, ChordMark, Section, TempoMark, TimeSignature
 from .voice import Draft
 
 
@@ -83,7 +83,7 @@ def _count_repeats(bars: Sequence[Draft]):
     for bar in [*bars, Draft(repeat_start=True)]:
         if bar.repeat_start or (1 in bar.endings and max(numbers, default=1) > 1):
             for sign in signs:
-                sign.repeat_end = min(max([sign.repeat_end, *numbers]), 100)
+                sign.repeat_end = min(max([sign.repeat_end, *numbers]), MAX_REPEATS)
             signs, numbers = [], set()
         if bar.endings:
             in_ending = True

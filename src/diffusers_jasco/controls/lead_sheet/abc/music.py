@@ -18,6 +18,7 @@ import re
 from fractions import Fraction
 
 from ...chord_syntax import MAX_LENGTH, NO_CHORD, is_no_chord, parse_chord
+from ..form_words import jump_name, parse_ending_numbers
 from .text import FIELD, Notes, decode_text
 from .voice import Voice, VoiceError
 
@@ -25,7 +26,7 @@ from .voice import Voice, VoiceError
 _SPACE = re.compile(r"[\s`*;$\\]+|y\d*")
 _TEXT = re.compile(r'"([^"]*)("?)')
 _DECORATION = re.compile(r"!([^!|\[\]\":]{1,30})!|\+([A-Za-z][A-Za-z0-9.]{1,20})\+")
-_INLINE = re.compile(r"\[([A-Za-z]):([^\]]*)\]")
+_INLINE = re.compile(r"\[([A-Za-z]):([^\]]{0,500})\]")
 _BAR = re.compile(r"\.?(?:\[(?=\|)|[|:]|(?<=\|)\])+")
 _ENDING = re.compile(r"\s*\[?\s*(\d{1,2}(?:\s*[-,.]\s*\d{1,2})*)\.?(?![\d/])|\s*\[\"(\d[^\"]*)\"")
 _BRACKET_ENDING = re.compile(r"\[\s*(\d{1,2}(?:\s*[-,.]\s*\d{1,2})*)\.?|\[\"(\d[^\"]*)\"")
@@ -94,7 +95,7 @@ class MusicReader:
         return voice
 
     def _step(self, voice: Voice, text: str, position: int, line: int) -> tuple[Voice, int]:
-        """Reads what begins at a position, and returns the voice and the position after it."""
+        """Reads the token at a position, and returns the voice and the position after it."""
         if match := _SPACE.match(text, position):
             return voice, match.end()
         sign = text[position]
@@ -118,7 +119,7 @@ class MusicReader:
             return voice, match.end()
         if sign == "[":
             if match := _BRACKET_ENDING.match(text, position):
-                if numbers := _numbers(match[1] or match[2] or ""):
+                if numbers := parse_ending_numbers(match[1] or match[2] or ""):
                     voice.begin_ending(numbers)
                 return voice, match.end()
             return voice, self._chord(voice, text, position, line)
@@ -269,7 +270,7 @@ class MusicReader:
     def _sign(self, text: str) -> bool:
         """Notes a jump or a sign that is written as text. Returns whether it is one."""
         if match := _JUMP.fullmatch(text):
-            self.pending.append(_jump_name(match))
+            self.pending.append(jump_name(match[1], match[3]))
             return True
         name = _SIGN_NAMES.get(re.sub(r"[\s.]", "", text).lower())
         if name is None:
@@ -280,7 +281,7 @@ class MusicReader:
     def _decorate(self, name: str):
         plain = re.sub(r"[\s.]", "", name).lower()
         if match := _JUMP.fullmatch(name.strip()):
-            self.pending.append(_jump_name(match))
+            self.pending.append(jump_name(match[1], match[3]))
         elif plain in _SIGN_NAMES:
             self.pending.append(_SIGN_NAMES[plain])
 
@@ -319,7 +320,7 @@ class MusicReader:
             setattr(voice.current, name, True)
         self.pending, self.waiting = [], []
         if match := _ENDING.match(text, position):
-            numbers = _numbers(match[1] or match[2] or "")
+            numbers = parse_ending_numbers(match[1] or match[2] or "")
             if numbers:
                 voice.begin_ending(numbers)
             return match.end()
@@ -394,22 +395,6 @@ def _octave(match: re.Match) -> int:
     if len(match[4]) > 10:
         raise VoiceError(f"{match[0][:20]} has too many octave marks")
     return int(match[3].islower()) + match[4].count("'") - match[4].count(",")
-
-
-def _jump_name(match: re.Match) -> str:
-    start = "D.C." if match[1].lower().replace(".", "").replace(" ", "") in ("dc", "dacapo") else "D.S."
-    return f"{start} al {match[3].capitalize()}" if match[3] else start
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    """The numbers of an ending such as `1`, `1,3` or `1-3`."""
-    numbers: set[int] = set()
-    if match := re.match(r"(\d{1,2})(st|nd|rd|th)", text):
-        return (int(match[1]),)
-    for part in re.findall(r"\d{1,2}(?:\s*-\s*\d{1,2})?", text):
-        bounds = [int(bound) for bound in part.split("-")]
-        numbers.update(range(bounds[0], bounds[-1] + 1))
-    return tuple(sorted(number for number in numbers if number))
 
 
 def align_lyrics(voice: Voice, text: str):

@@ -19,10 +19,9 @@ from fractions import Fraction
 
 from ..bars import Bar, ChordMark, Note, TempoMark
 from ..keys import transpose_chord, transpose_key
+from ..order import MAX_BARS
 from .header import Key, Meter, Shift
 
-
-MAX_BARS = 10_000
 
 _NATURAL = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 _LONGEST_BAR = Fraction(256)

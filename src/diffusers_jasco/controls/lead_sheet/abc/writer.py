@@ -213,7 +213,7 @@ class _Piece(NamedTuple):
     start: Fraction
     end: Fraction
     note: Note | None
-    continues: bool  # whether the note goes on after this piece
+    continues: bool  # whether the note continues after this piece
 
 
 @dataclass

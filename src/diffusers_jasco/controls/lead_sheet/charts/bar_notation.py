@@ -21,6 +21,7 @@ from typing import NoReturn
 
 from ....utils.errors import InputError, shorten
 from ..bars import MAX_REPEATS, Bar, ChordMark, TempoMark, TimeSignature
+from ..form_words import jump_name, parse_ending_numbers
 from ..keys import transpose_chord, transpose_key
 from ..order import MAX_BARS
 from .chords import read_label
@@ -121,7 +122,7 @@ class _RowParser:
         if match := _BAR_LINE.match(text, position):
             self._take_bar_line(match)
         elif match := _ENDINGS_ALONE.match(text, position):
-            self.current.endings = _numbers(match[1])
+            self.current.endings = parse_ending_numbers(match[1])
         elif match := _COUNT.match(text, position):
             count = int(match[1] or match[2])
             if not 1 <= count <= MAX_REPEATS:
@@ -131,8 +132,7 @@ class _RowParser:
             else:
                 self.count = count
         elif match := _JUMP.match(text, position):
-            kind = "D.S." if match[1].lower().replace(" ", "") in ("d.s.", "dalsegno") else "D.C."
-            self._last().jump = f"{kind} al {match[2].capitalize()}" if match[2] else kind
+            self._last().jump = jump_name(match[1], match[2])
         elif match := _SIGN.match(text, position):
             self._take_sign(match[1].lower())
         else:
@@ -155,7 +155,7 @@ class _RowParser:
         if match["open"]:
             self.current.repeat_start = True
         if match["endings"]:
-            self.current.endings = _numbers(match["endings"])
+            self.current.endings = parse_ending_numbers(match["endings"])
 
     def _take_sign(self, name: str):
         if name in ("segno", "𝄋"):
@@ -206,14 +206,6 @@ class _RowParser:
             self.measures = [replace(measure) for _ in range(count) for measure in self.measures]
         else:
             rows[0].repeat_start, rows[-1].repeat_end = True, count
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    """Numbers of endings: `1`, `1,2` or `1-3`."""
-    text = re.sub(r"\s", "", text).replace("–", "-")
-    if match := re.fullmatch(r"(\d+)-(\d+)", text):
-        return tuple(range(int(match[1]), int(match[2]) + 1))
-    return tuple(int(number) for number in re.findall(r"\d+", text))
 
 
 def _has_signs(measure: Measure) -> bool:

@@ -23,6 +23,7 @@ from typing import Any
 from ....utils.errors import InputError, shorten
 from ...chord_syntax import NO_CHORD
 from ..bars import MAX_REPEATS, Bar, ChordMark, Section, TimeSignature
+from ..form_words import jump_name
 from ..order import MAX_BARS
 from .chords import read_label
 from .sections import complete_signs
@@ -178,12 +179,8 @@ class _Reader:
         text = re.sub(r"^\*\d\d", "", text).strip()
         fields = self.draft.fields
         if match := _JUMP.search(text):
-            kind = f"D.{match[1].upper()}."
-            if match[4]:
-                fields["jump"] = f"{kind} al Fine"
-                self.final_ending = int(match[4])
-            else:
-                fields["jump"] = f"{kind} al Fine" if match[2] else f"{kind} al Coda" if match[3] else kind
+            fields["jump"] = jump_name(f"D{match[1]}", "fine" if match[4] else match[2] or match[3])
+            self.final_ending = int(match[4] or self.final_ending)
         elif re.fullmatch(r"(?i)fine\.?", text):
             fields["fine"] = True
         elif match := re.fullmatch(r"(?i)(?:play\s+)?(\d{1,2})\s?(x|times|xs)\.?", text):

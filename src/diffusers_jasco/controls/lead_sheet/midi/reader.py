@@ -31,6 +31,7 @@ from ...midi_parsing import load_midi
 from ..bars import FASTEST_TEMPO, SLOWEST_TEMPO, Bar, Section, TimeSignature
 from ..keys import key_of_signature
 from ..layout import bars_from_timeline
+from ..order import MAX_BARS
 from ..playback import can_swing, metrical_offsets, straightened
 from ..sheet import LeadSheet
 from .parts import read_parts
@@ -50,7 +51,6 @@ from .words import (
 
 logger = logging.get_logger(__name__)
 
-_MAX_BARS = 10_000
 _NEAR = Fraction(1, 8)  # quarter notes between a syllable and its note
 _GENERIC_NAMES = r"(track|tempo|conductor|untitled|midi|master|meta|control|instrument|staff|seq)"
 
@@ -158,9 +158,9 @@ def _check_length(path: str, length: Fraction, signatures: Sequence[tuple[Fracti
     count = Fraction(0)
     for (start, signature), end in zip(signatures, ends):
         count += max(Fraction(0), min(end, length) - start) / signature.length
-    if count > _MAX_BARS:
+    if count > MAX_BARS:
         raise InputError(
-            f"`source`: {path} has to have at most {_MAX_BARS:,} bars, but has {int(count):,}; is its time division right?",
+            f"`source`: {path} has to have at most {MAX_BARS:,} bars, but has {int(count):,}; is its time division right?",
             "source",
         )
 
