@@ -85,7 +85,9 @@ class TestFiles:
         assert pitches(sheet)[-4:] == [81, 71, 77, 69]
 
     def test_unknown_tunes_are_listed(self):
-        with pytest.raises(InputError, match=r"`tune`: waltz.abc has no tune .* 7, but 1 \(Harbor Waltz, The\), 2"):
+        with pytest.raises(
+            InputError, match=r"`tune`: waltz.abc has no tune .* 7; it has: 1 \(Harbor Waltz, The\), 2"
+        ):
             read_abc((FIXTURES / "waltz.abc").read_text(encoding="utf-8"), "waltz.abc", tune=7)
 
     def test_tunes_with_the_same_number_are_chosen_by_their_position(self):
@@ -299,7 +301,9 @@ class TestMusic:
         assert "2 (Bass)" in caplog.text
         for part in ("2", 2, "bass"):
             assert pitches(read(text, "X:1\nL:1/4\n", part=part)) == [57, 53]
-        with pytest.raises(InputError, match=r"`part`: test.abc has no voice 'Drums', but 1 \(Flute\), 2 \(Bass\)"):
+        with pytest.raises(
+            InputError, match=r"`part`: test.abc has no voice 'Drums'; it has: 1 \(Flute\), 2 \(Bass\)"
+        ):
             read(text, "X:1\nL:1/4\n", part="Drums")
 
     def test_what_is_not_music_is_ignored_with_a_warning(self, caplog):

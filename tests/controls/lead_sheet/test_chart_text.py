@@ -173,6 +173,48 @@ Outro: G (hold)
     assert "'(riff)'" in warnings.text and "Capo has to be" in warnings.text
 
 
+def test_misspelled_chord_above_lyrics_keeps_the_section():
+    with messages() as warnings:
+        sheet = read_chart(
+            "[Verse]\nG     C   D\nfirst line here\n[Chorus]\nG    C    Gx\nPraise God now\nI am a man\n"
+        )
+
+    assert [(section.name, chords_of(section.bars)) for section in sheet.sections] == [
+        ("Verse", ["G", "C", "D"]),
+        ("Chorus", ["G", "C"]),
+    ]
+    assert sheet.lyrics.splitlines()[-1].endswith("Praise God now I am a man")
+    assert "'Gx' (line 5, column 11)" in warnings.text
+
+
+def test_sections_without_chords_are_mentioned():
+    with messages() as warnings:
+        read_chart("[Verse]\nG C\nfirst line of words\n[Bridge]\nmore words without chords")
+
+    assert "sections without chords were left out: 'Bridge'" in warnings.text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Amazing Grace\nJohn Newton\n3/4\n84 bpm\n[Verse]\nG | C",
+        "Amazing Grace\nJohn Newton\n\nTempo: 84\nTime: 3/4\nG | C",
+        "Title: Amazing Grace\nBy: John Newton\n3/4 time\n♩ = 84\nG | C",
+    ],
+)
+def test_header_lines_without_key_words(text):
+    sheet = read_chart(text)
+
+    assert (sheet.title, sheet.composer, sheet.tempo) == ("Amazing Grace", "John Newton", 84)
+    assert sheet.time_signature == (3, 4) and chords_of(sheet.bars) == ["G", "C"] and not sheet.lyrics
+
+
+def test_words_before_chords_without_a_header_are_not_a_title():
+    sheet = read_chart("some words here\nand more of them\nG C D\nlast words of it")
+
+    assert (sheet.title, sheet.composer) == ("", "") and "some words here" in sheet.lyrics
+
+
 def test_heading_before_the_first_bar_line():
     sheet = read_chart("Intro | C | G |\nVerse: | Am | F |")
 

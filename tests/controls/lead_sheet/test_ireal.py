@@ -142,10 +142,10 @@ def test_pages_of_one_tune_are_joined():
 @pytest.mark.parametrize(
     "text, tune, message",
     [
-        ("irealb://", None, "has no tune of iReal Pro"),
+        ("irealb://", None, "has no iReal Pro tune"),
         ("irealb://A=B=C", None, "copy it from the app"),
-        (PAGE, 4, "`tune`: song.html has no tune with the number or title 4, but 1 (The Harbor)"),
-        (PAGE, "Nothing", "has no tune with the number or title 'Nothing', but 1 (The Harbor)"),
+        (PAGE, 4, "`tune`: song.html has no tune with the number or title 4; it has: 1 (The Harbor)"),
+        (PAGE, "Nothing", "has no tune with the number or title 'Nothing'; it has: 1 (The Harbor)"),
         (old_link("T44|   |   Z"), None, "has no chords"),
         (old_link("T44C   |G%   |Hello Z"), 1, ""),
     ],

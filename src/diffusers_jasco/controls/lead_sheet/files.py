@@ -140,7 +140,7 @@ def _call(reader: Callable[..., LeadSheet], options: dict[str, str | int | None]
 
 def _advice(suffix: str) -> str:
     if suffix in _OTHERS:
-        return f"is a file of {_OTHERS[suffix]}: export it as MusicXML (or MIDI) and read that file."
+        return f"is a {_OTHERS[suffix]} file: export it as MusicXML (or MIDI) and read that file."
     readable = ", ".join((*_TEXTS, *_FILES, ".txt"))
     return f"has an unknown format; lead sheets end in {readable}."
 

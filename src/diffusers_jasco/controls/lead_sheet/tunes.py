@@ -70,7 +70,8 @@ def choose_tune(
                 if any(matches(title, simple) for title in own):
                     return index
     raise InputError(
-        f"`tune`: {name} has no tune with the number or title {shorten(tune)}, but {list_names(labels, 8)}.", "tune"
+        f"`tune`: {name} has no tune with the number or title {shorten(tune)}; it has: {list_names(labels, 8)}.",
+        "tune",
     )
 
 

@@ -259,7 +259,9 @@ class MusicReader:
         labels = read_chords(plain, voice.current.chords or (voice.bars[-1].chords if voice.bars else ()))
         if not labels:
             if plain:
-                self.notes.add("texts that are not chords are ignored", line, plain)
+                self.notes.add(
+                    "texts that are not chords are ignored, and the chord before them continues", line, plain
+                )
             return
         if self.chords_only:
             self.waiting += labels

@@ -368,7 +368,7 @@ class _TuneReader:
         if wanted.isdecimal() and 1 <= int(wanted) <= len(voices):
             return voices[int(wanted) - 1]
         known = list_names([_describe(voice) for voice in voices], 8)
-        raise InputError(f"`part`: {self.name} has no voice {shorten(part)}, but {known}.", "part")
+        raise InputError(f"`part`: {self.name} has no voice {shorten(part)}; it has: {known}.", "part")
 
     def _assemble(self, voice: Voice, bars: list[Bar], marks: list[tuple[int, str]]) -> LeadSheet:
         meter = self.meter or Meter(None, Fraction(4))

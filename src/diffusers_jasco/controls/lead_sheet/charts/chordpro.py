@@ -188,7 +188,7 @@ class _Reader:
         for notation in sorted(self.blocks):
             logger.warning(f"{self.name}: blocks of {notation} notation were skipped.")
         if self.ignored:
-            names = list_names(sorted({repr(text) for text in self.ignored}), 5)
+            names = list_names(self.ignored, 5)
             logger.warning(f"{self.name}: the following texts in brackets are not chords and were skipped: {names}.")
         if self.bars.notation == "german":
             logger.warning(f"{self.name} uses the note name H, so B is read as B flat.")

@@ -145,7 +145,7 @@ def _split_tunes(text: str, name: str) -> list[_Tune]:
     tunes = _join_pages(tunes)
     if not tunes:
         raise InputError(
-            f"`source`: {name} has no tune of iReal Pro. A link has the form"
+            f"`source`: {name} has no iReal Pro tune. A link has the form"
             " 'irealb://Title=Composer==Style=Key==1r34LbKcu7...' or"
             " 'irealbook://Title=Composer=Style=Key=n=T44C |G |'; copy it from the app (Share, HTML) as a whole.",
             "source",

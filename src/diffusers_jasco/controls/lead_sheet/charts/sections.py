@@ -99,6 +99,7 @@ class SectionList:
         self.bars = bars
         self.source = source
         self.line = 1  # that is read, for error messages
+        self.dropped: list[str] = []  # names of sections without bars
         self._done: list[Section] = []
         self._count = 0  # bars of these sections
         self._by_name: dict[str, Section] = {}  # the last section with each name
@@ -184,6 +185,8 @@ class SectionList:
             self._add(Section(draft.name, tuple(bars), repeats=draft.repeats, **draft.settings))
         elif draft.is_heading and draft.name and not draft.lyrics and (found := self._find(draft.name)):
             self._add(replace(found, repeats=draft.repeats, name=draft.name, **draft.settings))
+        elif draft.name:
+            self.dropped.append(draft.name)
 
 
 def complete_signs(sections: Sequence[Section]) -> tuple[Section, ...]:

@@ -16,6 +16,7 @@
 
 import re
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 from diffusers.utils import logging
@@ -55,8 +56,12 @@ _FEELS = {
 _COUNT = re.compile(r"\(?(?:[x×]\s?\d{1,3}|\d{1,3}\s?[x×])\)?", re.IGNORECASE)
 # Signs of bar notation, between bar lines.
 _NOTATION = re.compile(r"[:.%/]+|x\d+|\d+x|\(?[x×]\d+\)?|d\.[cs]\.|al|fine|coda|segno|[.:]?\d[.,]?", re.IGNORECASE)
+_SEPARATOR = re.compile(r"[\s=_*~–-]{3,}")
 _JOINED = re.compile(r"[-–>^,~]+")  # signs between chords
 _BAR_LINE = re.compile(r"\s*\|")
+# Lines of a header without a key word.
+_BARE_TIME = re.compile(r"\s*(\d{1,2}\s*/\s*\d{1,2})(\s+time)?\s*", re.IGNORECASE)
+_BARE_TEMPO = re.compile(r".*=\s*\d.*|.*\d\s*(bpm|beats per minute)\s*", re.IGNORECASE)
 _OPENING = re.compile(r"[|:]|\[\d|\.|%|\(|n\.?c", re.IGNORECASE)
 
 
@@ -73,7 +78,9 @@ def read_chart(text: str, name: str = "the text") -> LeadSheet:
     ```
 
     - Headers: `Title`, `Composer`, `Tempo`, `Time`, `Key`, `Feel` (swing or straight), `Groove`, `Prompt`, `Capo`,
-      `Ending`. `Tempo`, `Time` and `Key` may also be in or between sections.
+      `Ending`. `Tempo`, `Time` and `Key` may also be in or between sections. Before the first header or section, a line
+      with the title and one with the composer may come without key words; lines such as `3/4` and `84 bpm` before the
+      music are the time signature and the tempo.
     - Sections: `[Name]`, `[Name x2]`, or `[Name: prompt; groove=...; fill; x2]`. A section without bars repeats the
       last one with its name.
     - Bars: their chords divide them equally; `.` or `/` holds the chord before, `%` repeats the bar before, `N.C.` is
@@ -108,7 +115,12 @@ class _Reader:
         self.pending_lyrics = ""
         self.without_bar_lines: list[str] = []
         # Words and lyrics are part of songs; in charts of bars they are errors.
-        self.has_lyrics = any(self._is_clearly_lyrics(line) for line in self.lines)
+        self.title_lines = self._find_title()
+        self.has_lyrics = any(
+            self._is_clearly_lyrics(line)
+            for number, line in enumerate(self.lines, start=1)
+            if number not in self.title_lines
+        )
         self.skipped: list[str] = []
 
     def read(self) -> LeadSheet:
@@ -132,11 +144,14 @@ class _Reader:
         if self.bars.notation == "german":
             logger.warning(f"{self.name} uses the note name H, so B is read as B flat.")
         if self.skipped:
-            names = list_names(sorted({repr(word) for word in self.skipped}), 5)
+            names = list_names(self.skipped, 5)
             logger.warning(f"{self.name}: words in lines of chords that are not chords were skipped: {names}.")
         has_groove = self.fields.get("groove") or any(section.groove for section in sections)
         if not has_groove and any(section.fill for section in sections):
             logger.warning(f"{self.name}: 'fill' has no effect without a groove; write 'Groove: ...' or 'groove=...'.")
+        if self.sections.dropped:
+            names = list_names(list(map(shorten, self.sections.dropped)), 5)
+            logger.warning(f"{self.name}: sections without chords were left out: {names}.")
         if self.without_bar_lines:
             logger.warning(
                 f"{self.name} has chords without bar lines, such as {shorten(self.without_bar_lines[0])}: each one"
@@ -156,14 +171,17 @@ class _Reader:
         """
         parts: list[tuple[int | None, int, int, str]] = []
         section = 0
-        title = self._find_title()
+        in_header = True
         for number, line in enumerate(self.lines, start=1):
-            if number == title:
+            if number in self.title_lines:
                 continue
-            if not line.strip() or _COMMENT.match(line) or re.fullmatch(r"[\s=_*~–-]{3,}", line):
+            in_header = in_header and all(part[0] is None for part in parts[-1:])
+            if in_header and (header := _bare_header(line)):
+                parts.append((None, number, 1, header))
                 continue
-            header = _HEADER.fullmatch(line.strip())
-            if header and " ".join(header[1].lower().replace("_", " ").split()) in _HEADERS:
+            if not line.strip() or _COMMENT.match(line) or _SEPARATOR.fullmatch(line):
+                continue
+            if self._is_header(line):
                 parts.append((None, number, 1, line))
                 continue
             heading, rest = self._plain_heading(line)
@@ -182,22 +200,42 @@ class _Reader:
                 parts.append((section, number, position + 1, line[position:]))
         return parts
 
-    def _find_title(self) -> int:
-        """The number of the first line if it is a title (text before an empty line or a heading); otherwise 0."""
-        number = next((index for index, line in enumerate(self.lines) if line.strip()), 0)
-        line, following = self.lines[number], self.lines[number + 1] if number + 1 < len(self.lines) else "|"
-        if (
-            not line.strip()
-            or re.search(r"[|\[\]:]", line)
-            or any(self._labels(line))
-            or parse_heading(line)
-            or _COMMENT.match(line)
-        ):
-            return 0
-        if following.strip() and not self._plain_heading(following)[0] and not _BRACKETS.match(following):
-            return 0
-        self.fields["title"] = line.strip()
-        return number + 1
+    def _find_title(self) -> list[int]:
+        """
+        The numbers of the lines of the title and the composer: plain text before an empty line (only a title), or before
+        a header or a heading.
+        """
+        found: list[int] = []
+        is_title = False
+        for number, line in enumerate(self.lines, start=1):
+            if not line.strip():
+                is_title = is_title or len(found) == 1
+            elif self._is_header(line) or self._plain_heading(line)[0] or _BRACKETS.match(line):
+                is_title = bool(found)
+                break
+            elif not _bare_header(line) and not _SEPARATOR.fullmatch(line):
+                if len(found) == 2 or not self._is_title(line):
+                    del found[1:]
+                    break
+                found.append(number)
+        else:
+            del found[1:]
+        if not is_title:
+            return []
+        for field, number in zip(("title", "composer"), found):
+            self.fields[field] = self.lines[number - 1].strip()
+        return found
+
+    def _is_title(self, line: str) -> bool:
+        labels = self._labels(line)
+        # A title may contain a word such as "A".
+        is_text = 3 * sum(label is not None for label in labels) < len(labels)
+        return is_text and not re.search(r"[|\[\]:]", line) and not _COMMENT.match(line)
+
+    @staticmethod
+    def _is_header(line: str) -> bool:
+        match = _HEADER.fullmatch(line.strip())
+        return match is not None and _header_name(match) in _HEADERS
 
     def _plain_heading(self, line: str) -> tuple[str, str]:
         """The heading of a line without brackets, such as `Verse 1: C | G`, and the rest of the line."""
@@ -221,7 +259,7 @@ class _Reader:
         match = _HEADER.fullmatch(text.strip())
         if match is None:
             return
-        field = _HEADERS[" ".join(match[1].lower().replace("_", " ").split())]
+        field = _HEADERS[_header_name(match)]
         if match[2]:
             indent = len(text) - len(text.lstrip())
             self._set(field, match[2], line, indent + match.start(2) + 1)
@@ -273,7 +311,7 @@ class _Reader:
             self.fields["groove"] = self._groove(value, line, column)
         elif field == "ending":
             if value.lower() not in ENDINGS:
-                fail(", ".join(map(repr, ENDINGS)))
+                fail(" or ".join((", ".join(map(repr, ENDINGS[:-1])), repr(ENDINGS[-1]))))
             else:
                 self.fields["ending"] = value.lower()
         else:
@@ -339,7 +377,7 @@ class _Reader:
             if not self._is_row(text):
                 self._add_lyrics(text)
                 return
-            text = self._only_chords(text)
+            text = self._only_chords(text, line, column)
         if "|" in text or (has_bar_lines and self._is_row(text)):
             for measure in parse_row(text, self.name, line, column):
                 self._check_empty(text, measure.line, column)
@@ -358,7 +396,7 @@ class _Reader:
                 " hold its chord, or 'N.C.' for no chord.",
             )  # fmt: skip
 
-    def _only_chords(self, text: str) -> str:
+    def _only_chords(self, text: str, line: int, column: int) -> str:
         """Replaces words that are not chords by spaces, and fills empty bars."""
 
         def clean(match: re.Match) -> str:
@@ -373,7 +411,7 @@ class _Reader:
             parts = [part for part in _JOINED.split(word) if part]
             if len(parts) > 1 and all(read_label(part, self.bars.notation) for part in parts):
                 return " ".join(parts)
-            self.skipped.append(word)
+            self.skipped.append(f"{shorten(word)} (line {line}, column {column + match.start()})")
             return " " * len(word)
 
         text = re.sub(r"[^\s|]+", clean, text)
@@ -402,8 +440,11 @@ class _Reader:
             return bool(_OPENING.match(text.strip())) and not self.has_lyrics
         if len(chords) == len(labels) or (2 * len(chords) > len(labels) and len(chords) >= 3):
             return True
+        if self.has_lyrics and 2 * len(chords) >= len(labels):
+            # In lyrics, "a" and "am" are words.
+            return "|" in text or sum(any(self._labels(word)) and word[0].isupper() for word in _words(text)) >= 2
         if self.has_lyrics:
-            return "|" in text and 2 * len(chords) >= len(labels)
+            return False
         return bool(chords) and len(labels) <= 3
 
     def _is_clearly_lyrics(self, line: str) -> bool:
@@ -451,3 +492,20 @@ def _words(text: str) -> list[str]:
     text = re.sub(r"D\.\s?[CS]\.(\s+al\s+(fine|coda))?", " ", text, flags=re.IGNORECASE)
     words = (word.strip(",;:") for word in re.split(r"[\s|~]+", text))
     return [word for word in words if re.search(r"\w", word) and not _COUNT.fullmatch(word)]
+
+
+def _header_name(match: re.Match) -> str:
+    return " ".join(match[1].lower().replace("_", " ").split())
+
+
+def _bare_header(line: str) -> str:
+    """Adds the key word to a header line such as `3/4` or `84 bpm`; empty for another line."""
+    if len(line) > 60:
+        return ""
+    if match := _BARE_TIME.fullmatch(line):
+        try:
+            TimeSignature.parse(match[1])
+        except InputError:
+            return ""
+        return f"Time: {match[1]}"
+    return f"Tempo: {line.strip()}" if _BARE_TEMPO.fullmatch(line) and parse_tempo(line, Fraction(1)) else ""
