@@ -110,7 +110,7 @@ def test_texts_in_brackets_that_are_not_chords_are_reported():
 
     assert [section.name for section in sheet.sections] == ["Verse 1", "Chorus"]
     assert chords_of(sheet.bars) == ["C", "G", "F"]
-    assert "'x2'" in warnings.text and "louder" not in warnings.text
+    assert "'x2' (line 2)" in warnings.text and "louder" not in warnings.text
 
 
 def test_comments_without_bars_recall_their_section():

@@ -132,3 +132,18 @@ def test_interrupted_writing_keeps_the_file(tmp_path, monkeypatch):
     with pytest.raises(ZeroDivisionError):
         sheet.save(tmp_path / "song.mid")
     assert [path.name for path in tmp_path.iterdir()] == ["song.json"]
+
+
+@pytest.mark.parametrize("suffix", [".abc", ".json", ".mxl", ".musicxml", ".mid", ".txt", ".cho", ".html"])
+def test_empty_files_are_named(suffix, tmp_path):
+    path = tmp_path / f"song{suffix}"
+    path.write_bytes(b"")
+    with pytest.raises(InputError, match=r"song\.\w+ is empty"):
+        read_lead_sheet(path)
+
+
+def test_file_that_is_not_musicxml(tmp_path):
+    path = tmp_path / "song.mxl"
+    path.write_bytes(b"\x8a\x01garbage")
+    with pytest.raises(InputError, match="song.mxl is neither a zip archive"):
+        read_lead_sheet(path)

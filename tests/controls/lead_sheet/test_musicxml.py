@@ -120,6 +120,12 @@ def test_chords_above_one_note_are_spread_over_it(caplog):
     ]  # fmt: skip
 
 
+def test_unreadable_chord_symbols_are_reported_with_their_bar(caplog):
+    sheet = read(harmony("C") + note("C5", 8), "<harmony><kind>major</kind></harmony>" + note("C5", 8))
+    assert sheet.chords == (("C", 0),)
+    assert "the chord before them continues: bar 2 (it has no root)" in caplog.text
+
+
 def test_offset_of_a_chord():
     sheet = read(harmony("C") + harmony("G", extra="<offset>5</offset>") + note("C5", 8))
     assert sheet.chords == (("C", 0), ("G", F(5, 2)))

@@ -18,7 +18,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from ...utils.errors import InputError, shorten
+from ...utils.errors import EmptyInputError, InputError, shorten
 from ...utils.files import looks_like_path, read_text, replace_file
 from ..midi import MIDI_SUFFIXES, is_midi_file
 from .abc.reader import read_abc
@@ -107,6 +107,7 @@ def read_lead_sheet(
         raise InputError(f"`source` has to be a file or text, but is a {type(source).__name__}.", "source")
     if os.path.isdir(os.path.expanduser(source)):
         raise InputError(f"`source`: {os.fspath(source)} is a folder, not a file.", "source")
+    _check_not_empty(source)
     if is_midi_file(source):
         return _call(read_midi, options, os.path.expanduser(source))
     path = Path(source).expanduser()
@@ -118,9 +119,17 @@ def read_lead_sheet(
     if suffix not in _TEXTS and suffix not in _DETECTED:
         raise InputError(f"`source`: {os.fspath(source)} {_advice(suffix)}", "source")
     text = read_text(path, "source")
+    if not text.strip():
+        raise EmptyInputError(f"`source`: {os.fspath(source)} is empty: it has only blank lines.", "source")
     if suffix in _DETECTED:
         return _read_text(text, os.fspath(source), options)
     return _call(_TEXTS[suffix], options, text, os.fspath(source))
+
+
+def _check_not_empty(source: str | os.PathLike):
+    path = os.path.expanduser(source)
+    if os.path.isfile(path) and not os.path.getsize(path):
+        raise EmptyInputError(f"`source`: {os.fspath(source)} is empty (0 bytes).", "source")
 
 
 def _read_text(text: str, name: str, options: dict[str, str | int | None]) -> LeadSheet:

@@ -348,11 +348,11 @@ class _Reader:
             if heading := parse_heading(match[1]):
                 self.sections.start(heading.name, heading.repeats)
             else:
-                self._skip(match[1])
+                self._skip(match[1], item.line)
         elif self._is_row(text):
             self._take_row(item)
         elif _BRACKET.search(text):
-            self._take_lyrics(text)
+            self._take_lyrics(text, item.line)
         elif heading := parse_heading(text):
             self.sections.start(heading.name, heading.repeats)
         elif self.chord_lines and (chords := self._chords_of_line(text)):
@@ -391,7 +391,7 @@ class _Reader:
                 if is_chord or re.fullmatch(r"[%./]+", cell.text):
                     kept.append(cell)
                 else:
-                    self._skip(cell.text)
+                    self._skip(cell.text, item.line)
             measure.cells = kept
             self._add_measure(measure)
 
@@ -428,7 +428,7 @@ class _Reader:
         self.bars.add_measure(measure)
         self._flush_lyrics()
 
-    def _take_lyrics(self, text: str):
+    def _take_lyrics(self, text: str, line: int):
         position = 0
         for match in _BRACKET.finditer(text):
             # A word that continues after the chord ends with a hyphen.
@@ -441,7 +441,7 @@ class _Reader:
                 continue
             chords = self._to_chords(content)
             if chords is None:
-                self._skip(content)
+                self._skip(content, line)
             for chord in chords or ():
                 self._add_chord(chord)
         self._add_lyrics(text[position:])
@@ -456,9 +456,9 @@ class _Reader:
         labels = [self.bars.read(word) for word in words]
         return [label for label in labels if label] if labels and all(labels) else None
 
-    def _skip(self, content: str):
+    def _skip(self, content: str, line: int):
         if re.search(r"\w", content):
-            self.ignored.append(content)
+            self.ignored.append(f"{shorten(content)} (line {line})")
 
     def _add_chord(self, label: str):
         self.bars.add_chord(label)

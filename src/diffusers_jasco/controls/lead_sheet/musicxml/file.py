@@ -35,6 +35,7 @@ _MAX_NODES = 2_000_000  # elements and attributes
 _MAX_DEPTH = 64
 _MAX_FILES = 1000  # in an archive
 _ARCHIVE = b"PK\x03\x04"
+_MARKS_AND_SPACE = b"\xef\xbb\xbf\xff\xfe\0 \t\r\n"  # byte order marks, also of UTF-16
 _CONTAINER = "META-INF/container.xml"
 _NUMBER = re.compile(r"[+-]?([0-9]{1,9}(\.[0-9]{0,9})?|\.[0-9]{1,9})")
 _ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError, NotImplementedError)
@@ -103,6 +104,8 @@ def parse_score(data: bytes | str, name: str) -> Element:
     _check_size(len(data), name)
     if data.startswith(_ARCHIVE):
         data = _open_archive(data, name)
+    elif not data.lstrip(_MARKS_AND_SPACE).startswith(b"<"):
+        raise InputError(f"`source`: {name} is neither a zip archive (.mxl) nor XML.", "source")
     root = _parse(data, name)
     if root.tag == "score-timewise":
         return _to_partwise(root, name)

@@ -58,6 +58,7 @@ class Measure:
         number (`str`): printed number.
         content (`Fraction`): end of the last note or rest, in quarter notes.
         voices (`set`): voices with notes or rests.
+        unread (`list`): reasons why chord symbols can't be read.
         pauses (`list`): positions of the words N.C.
         time_signature, key: changes that begin here.
         repeat_of (`int`): how many measures before the one is that a repeat sign (%) stands for.
@@ -69,6 +70,7 @@ class Measure:
     voices: set[tuple[int, str]] = field(default_factory=set)
     notes: list[WrittenNote] = field(default_factory=list)
     chords: list[tuple[Fraction, str]] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
     pauses: list[Fraction] = field(default_factory=list)
     directions: list[tuple[Fraction, Direction]] = field(default_factory=list)
     time_signature: TimeSignature | None = None
@@ -346,7 +348,7 @@ class _PartReader:
         try:
             label = read_harmony(element, self._semitones(staff), self.key)
         except HarmonyError as error:
-            self.problems[f"a chord symbol because {error}"] += 1
+            self.measure.unread.append(str(error))
             return
         self.measure.chords.append((self._offset(element), label))
 

@@ -119,6 +119,17 @@ def _read_score(root: Element, name: str, part: str | int | None) -> LeadSheet:
     if not (melody.num_notes or harmony.num_chords or has_drums):
         raise EmptyInputError(f"`source`: {name} is empty: it has no notes and no chord symbols.", "source")
     sheet = _Assembly(name, parts, melody, harmony).assemble()
+    unread = {
+        f"bar {measure.number or index + 1} ({measure.unread[0]})": None
+        for item in parts
+        for index, measure in enumerate(item.measures)
+        if measure.unread
+    }
+    if unread:
+        logger.warning(
+            f"{name}: chord symbols that can't be read are ignored, and the chord before them continues:"
+            f" {list_names(list(unread), 5)}."
+        )
     if problems:
         listed = list_names([f"{text} ({count}×)" for text, count in problems.most_common()], 5)
         logger.warning(f"{name}: ignored: {listed}.")
