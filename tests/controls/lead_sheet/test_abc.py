@@ -440,6 +440,18 @@ class TestWriter:
             'G2 |: "C"c4- "Am"c4 | "F#m7b5"^F2 =F2 E4 :|\n'
         )
 
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "M:6/8\nL:1/8\nQ:3/8=60\nK:G\nG | BGG DGG | B3 G2 G | D/E/FG A3 |]",
+            'M:4/4\nL:1/8\nQ:1/4=60\nK:C\nCD E2 z F GA | C"G"D (3:2:3EFG A3 B | C/D/E/F/ GA B-B c2 |]',
+            "M:3/4\nL:1/8\nQ:1/4=60\nK:C\nC DE | FG AB c2 |]",
+        ],
+    )
+    def test_notes_of_a_beat_share_a_beam(self, text):
+        written = to_abc(read_abc(f"X:1\n{text}\n"))
+        assert written.splitlines()[-1] == text.splitlines()[-1]
+
     def test_repeated_sections_with_signs_are_written_out(self):
         bars = (
             Bar(Fraction(4), notes=(Note(60, Fraction(0), Fraction(4)),), repeat_start=True, repeat_end=2),

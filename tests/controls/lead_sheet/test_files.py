@@ -78,7 +78,7 @@ def test_annotations_are_written(tmp_path):
 @pytest.mark.parametrize(
     ("source", "options", "message"),
     [
-        ("song.gp5", {}, "Guitar Pro: export it as MusicXML"),
+        ("song.gp5", {}, "is a Guitar Pro file: export it as MusicXML"),
         ("song.docx", {}, "lead sheets end in .abc"),
         (CHART, {"tune": 2}, "`tune` is for ABC and iReal Pro"),
         (CHORDPRO, {"part": "alto"}, "`part` is for ABC, MusicXML and MIDI"),

@@ -127,8 +127,9 @@ def read_lead_sheet(
 
 
 def _check_not_empty(source: str | os.PathLike):
-    path = os.path.expanduser(source)
-    if os.path.isfile(path) and not os.path.getsize(path):
+    path = Path(source).expanduser()
+    is_readable = path.suffix.lower() in (*_TEXTS, *_FILES, *_DETECTED)
+    if is_readable and path.is_file() and not path.stat().st_size:
         raise EmptyInputError(f"`source`: {os.fspath(source)} is empty (0 bytes).", "source")
 
 

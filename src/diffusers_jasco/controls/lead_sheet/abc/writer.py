@@ -24,7 +24,7 @@ from diffusers.utils import logging
 
 from ...chord_labels import normalize_chord
 from ...chord_syntax import is_no_chord
-from ..bars import Bar, Note, Section, TempoMark
+from ..bars import Bar, Note, Section, TempoMark, TimeSignature
 from ..keys import note_name, parse_tonality
 from ..sheet import LeadSheet
 from .header import signature_of
@@ -61,7 +61,7 @@ def to_abc(sheet: LeadSheet) -> str:
         logger.warning("ABC has no drums: the written drum hits are left out.")
     sections = _with_starts(_write_repeats(sheet.sections))
     lines = _header(sheet)
-    writer = _BarWriter(sheet.key)
+    writer = _BarWriter(sheet.key, sheet.time_signature)
     bars = [bar for section in sections for bar in section.bars]
     index, in_ending, is_closed = 0, False, False
     for number, section in enumerate(sections):
@@ -219,6 +219,7 @@ class _Piece(NamedTuple):
 @dataclass
 class _BarWriter:
     key: str
+    time_signature: TimeSignature
     accidentals: set[str] = field(default_factory=set)  # letters with an accidental in this bar
 
     def write(self, bar: Bar, is_first: bool, is_line_start: bool) -> tuple[str, list[str]]:
@@ -240,6 +241,7 @@ class _BarWriter:
         elif is_first and bar.repeat_start:
             parts.append("|:")
         if bar.time_signature is not None:
+            self.time_signature = bar.time_signature
             parts.append(f"[M:{bar.time_signature}]")
         if bar.key:
             self.key = bar.key
@@ -251,14 +253,19 @@ class _BarWriter:
         for label, start in bar.chords:
             marks[start] = marks.get(start, "") + f'"{_chord(label)}"'
         pieces = _split(bar, sorted(marks))
-        parts += self._write_pieces(pieces, marks)
+        missing = self.time_signature.length - bar.length
+        offset = missing if missing > 0 and (is_first or bar.repeat_start) else Fraction(0)
+        parts += self._write_pieces(pieces, marks, offset)
         parts += [f"!{sign}!" for name, sign in (("to_coda", "dacoda"), ("fine", "fine")) if getattr(bar, name)]
         if bar.jump:
             parts.append(f"!{_SHORTHANDS[bar.jump]}!")
         return " ".join(parts), [_syllable(piece) for piece in pieces if piece.note is not None]
 
-    def _write_pieces(self, pieces: Sequence[_Piece], marks: dict[Fraction, str]) -> list[str]:
-        words = []
+    def _write_pieces(self, pieces: Sequence[_Piece], marks: dict[Fraction, str], offset: Fraction) -> list[str]:
+        """Writes notes and rests. Notes of one beam are one word; `offset` is the position of the first one."""
+        words: list[str] = []
+        beat = self.time_signature.beat
+        beam = None  # number of the beat whose notes are joined
         for group in _groups(pieces):
             odd = max(_odd_part(piece.end - piece.start) for piece in group)
             scale = Fraction(1)
@@ -268,9 +275,15 @@ class _BarWriter:
                 scale = Fraction(odd, instead)
                 prefix = f"({odd}:{instead}:{len(group)}"
             for piece in group:
-                length = (piece.end - piece.start) * scale / _UNIT
-                words.append(marks.get(piece.start, "") + prefix + self._note(piece.note))
-                words[-1] += _length(length) + ("-" if piece.continues else "")
+                length = (piece.end - piece.start) * scale
+                text = marks.get(piece.start, "") + prefix + self._note(piece.note)
+                text += _length(length / _UNIT) + ("-" if piece.continues else "")
+                number = (piece.start + offset) // beat if piece.note is not None and length < 1 else None
+                if number is not None and number == beam:
+                    words[-1] += text
+                else:
+                    words.append(text)
+                beam = number
                 prefix = ""
         return words
 
