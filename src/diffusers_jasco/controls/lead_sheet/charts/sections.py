@@ -212,10 +212,10 @@ def complete_signs(sections: Sequence[Section]) -> tuple[Section, ...]:
         result.append(section)
     bars = [bar for section in result for bar in section.bars]
     if any(bar.to_coda for bar in bars) and not any(bar.coda for bar in bars):
-        index = next((index for index, section in enumerate(result) if _is_coda(section)), None)
-        if index is not None:
-            first, *others = result[index].bars
-            result[index] = replace(result[index], bars=(replace(first, coda=True), *others))
+        coda = next((index for index, section in enumerate(result) if _is_coda(section)), None)
+        if coda is not None:
+            first, *others = result[coda].bars
+            result[coda] = replace(result[coda], bars=(replace(first, coda=True), *others))
     return tuple(result)
 
 
