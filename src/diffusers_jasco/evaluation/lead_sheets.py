@@ -165,7 +165,10 @@ def compare_music21(source: Source, sheet: LeadSheet) -> dict[str, int]:
     converter = import_optional("music21.converter")
     if source.format == "ABC":
         text = source.text or read_text(source.path, "source")
-        score = converter.parse(text if re.search(r"^X:", text, re.M) else f"X:1\n{text}", format="abc")
+        if not re.search(r"^X:", text, re.MULTILINE):
+            text = f"X:1\n{text}"
+        # In other versions, music21 applies accidentals to a single note.
+        score = converter.parse(f"%abc-2.1\n{text}", format="abc")
     else:
         score = converter.parse(str(source.path), forceSource=True)
     score = score.toSoundingPitch()
