@@ -124,7 +124,7 @@ def main(args: list[str] | None = None):
                 if (sheet := read(source, row)) is None:
                     continue
                 if args.round_trips:
-                    check_round_trips(sheet, row)
+                    check_round_trips(source, sheet, row)
                 if args.second_reader and name in SECOND_READERS:
                     compare(source, sheet, row)
     if not rows:
@@ -167,13 +167,13 @@ def read(source: Source, row: Row) -> LeadSheet | None:
 
 def _generalize(message: str) -> str:
     """A message without positions and values, so that equal ones can be counted."""
-    message = re.sub(r"^`source`:? (FILE)?[:,]? ?", "", message)
+    message = re.sub(r"^(`source`:? )?(FILE)?[:,]? ?", "", message)
     message = re.sub(r"'[^']*'|\"[^\"]*\"", "'…'", message)
     message = re.sub(r"^('…': )?(line|bar|measure) [\d,]+(, column \d+)?: ", "", message)
     return re.sub(r"\d[\d,.]*", "#", message)[:110]
 
 
-def check_round_trips(sheet: LeadSheet, row: Row):
+def check_round_trips(source: Source, sheet: LeadSheet, row: Row):
     played = sheet.expand()
     chords, notes = chords_of(played), list(played.melody)
     if not notes and all(chord is None for chord, _ in chords):
@@ -185,10 +185,13 @@ def check_round_trips(sheet: LeadSheet, row: Row):
                 sheet.save(path := Path(folder, f"sheet{suffix}"))
                 again = read_lead_sheet(path).expand()
         except Exception as error:
-            row.fail(f"BUG: written as {suffix}: {_generalize(str(error))}", f"{sheet.title!r}: {error!r}")
+            row.fail(f"BUG: written as {suffix}: {_generalize(str(error))}", f"{source.path}: {error!r}")
             continue
-        row.counts[f"{suffix} chords"] += equal(chords_of(again), chords)
-        row.counts[f"{suffix} notes"] += equal(list(again.melody), notes)
+        kept = {"chords": equal(chords_of(again), chords), "notes": equal(list(again.melody), notes)}
+        for part, is_kept in kept.items():
+            row.counts[f"{suffix} {part}"] += is_kept
+            if not is_kept:
+                row.examples.setdefault(f"{suffix} {part}", str(source.path))
 
 
 def compare(source: Source, sheet: LeadSheet, row: Row):

@@ -24,7 +24,7 @@ from ..audio.loudness import limit_peaks
 from ..utils.errors import EmptyInputError, InputError, list_names
 from .drum_machine import play_hits
 from .midi import Midi, MidiTrack, check_start, split_track
-from .midi_names import is_drum_name
+from .midi_names import is_bass_name, is_chords_name, is_drum_name, melody_rank
 from .midi_parsing import load_midi
 
 
@@ -133,9 +133,14 @@ def drum_tracks(midi: Midi) -> list[MidiTrack]:
     if on_channel := [track for track in midi.tracks if track.is_drum]:
         return on_channel
     others = [track for track in midi.tracks if is_drum_name(track.name)]
-    if not others and len(midi.tracks) == 1 and _is_drum_like(midi.tracks[0]):
+    # A melody of low notes has the keys of drums, too.
+    if not others and len(midi.tracks) == 1 and not _is_pitched(midi.tracks[0].name) and _is_drum_like(midi.tracks[0]):
         others = midi.tracks
     return others
+
+
+def _is_pitched(name: str) -> bool:
+    return melody_rank(name) == 0 or is_bass_name(name) or is_chords_name(name)
 
 
 def _require_drum_tracks(midi: Midi) -> list[MidiTrack]:

@@ -340,3 +340,11 @@ def test_own_files_without_a_melody_are_read_without_a_warning(path, caplog):
     sheet = LeadSheet((Section("A", (Bar(F(4), (ChordMark("C"),)), Bar(F(4), (ChordMark("G7"),)))),))
     sheet.save(path)
     assert read_midi(path).chords == sheet.chords and not caplog.records
+
+
+def test_a_melody_of_low_notes_is_not_a_drum_track(path):
+    """Its keys are those of drums, and it is the only track."""
+    notes = tuple(Note(pitch, F(index), F(1)) for index, pitch in enumerate((36, 38, 36, 38)))
+    sheet = LeadSheet((Section("", (Bar(F(4), notes=notes),)),))
+    sheet.save(path)
+    assert read_midi(path).melody == sheet.melody and not read_midi(path).hits
