@@ -521,6 +521,7 @@ class TestHostileInput:
             "X:1\nK:C octave=99\nC|",
             "X:" * 1000,
             "X:1\nK:C\n[0 C4:|D4:|",
+            "M:4/4\n" + "C:a\n" * 5000 + "\n" + "X:1\nK:C\nC4|\n\n" * 500,
             "X:1\nK:C\nC4|" + "\n" * 8000 + "D4|",
             "X:1\nT:a\n" + "a | b\n" * 8000 + "K:C\nC4|",
             "\n" * 8000 + "X:1\nK:C\nC4|",

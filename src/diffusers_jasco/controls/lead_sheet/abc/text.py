@@ -32,6 +32,7 @@ logger = logging.get_logger(__name__)
 # A letter, a colon and a value. `A:|` is a note before a repeat sign.
 FIELD = re.compile(r"\s*([A-Za-z+]):(?![|:])\s*(.*)")
 
+_MAX_HEADER = 1_000  # lines of the file header, which are part of each tune
 _REFERENCE = re.compile(r"\s*X\s*:")
 _MUSIC = re.compile(r"[\sA-Ga-gxyzZXu-wH-W'`,^_=\d/|:\[\]()<>~.\-\\&*$!+{}]+")
 _ACCENTS = {"`": "\u0300", "'": "\u0301", "^": "\u0302", "~": "\u0303", '"': "\u0308", "o": "\u030a", "c": "\u0327",
@@ -115,6 +116,11 @@ def split_tunes(text: str, name: str) -> list[Tune]:
         first = next((index for index, line in enumerate(lines) if FIELD.match(line.text)), None)
         return [] if first is None else [_to_tune("", lines, comments, name)]
     header = [line for line in _first_block(lines[: starts[0]]) if _is_file_header(line)]
+    if len(header) > _MAX_HEADER:
+        raise InputError(
+            f"`source`: {name} has {len(header):,} lines before its first tune; the limit is {_MAX_HEADER:,}.",
+            "source",
+        )
     tunes = []
     for start, end in zip(starts, [*starts[1:], len(lines)]):
         number = lines[start].text.partition(":")[2].strip()
