@@ -122,7 +122,8 @@ class Page(Layout):
                     updates = function(*values)
             except FieldError as error:
                 return {self.messages[error.field]: say(str(error), "error")}
-            return {self.messages[field]: say(warnings), **updates}
+            # Without an update, messages about the last one stay.
+            return {self.messages[field]: say(warnings) if updates or warnings else gr.skip(), **updates}
 
         event(run, inputs, [*outputs, *self._message_slots], api_visibility="private", **options)
 

@@ -77,6 +77,17 @@ def test_a_suggestion_is_saved(tmp_path):
     assert sheet.chords and sheet.melody and sheet.duration >= 1
 
 
+def test_a_shorter_duration_cuts_the_sheet(song, tmp_path, caplog):
+    run(tmp_path / "a.wav", "--lead_sheet", song, "--groove", "rock backbeat", "--duration", 0.4)
+    assert not [record for record in caplog.records if "after the end" in record.message or "lasts" in record.message]
+
+
+def test_chords_in_bars_have_the_tempo_of_the_sheet(song, tmp_path):
+    music = run(tmp_path / "a.wav", "--lead_sheet", song, "--chords", "Dm . F .")
+    options = ("--chords", "Dm:0 F:0.5", "--melody", "72:2", "--bpm", 240, "--duration", 1)
+    assert torch.equal(run(tmp_path / "b.wav", "rock", *options), music)
+
+
 def test_the_end_fades_out(song, tmp_path):
     whole = run(tmp_path / "a.wav", "--lead_sheet", song)
     fading = LeadSheet(SHEET.sections * 2, tempo=480.0, prompt="rock", ending="fade")
@@ -95,8 +106,11 @@ def test_the_end_fades_out(song, tmp_path):
         (("--lead_sheet", "SONG", "--save_lead_sheet", "song.txt"), "--save_lead_sheet has to end in"),
         (("--save_lead_sheet", "song.abc"), "--save_lead_sheet requires --lead_sheet or --suggest"),
         (("--suggest", "--lead_sheet", "SONG"), "Give either --lead_sheet or --suggest"),
-        (("--lead_sheet", "missing.json"), "missing.json does not exist"),
-        (("--lead_sheet", "SONG", "--groove", "polka"), "groove"),
+        (("--lead_sheet", "missing.json"), "--lead_sheet: the file missing.json does not exist"),
+        (("--lead_sheet", "missing"), "--lead_sheet: the file missing does not exist"),
+        (("--lead_sheet", "SONG", "--tune", "2"), "--tune is for ABC and iReal Pro"),
+        (("--lead_sheet", "SONG", "--bpm", "none"), "--bpm can't be 'none' with --lead_sheet"),
+        (("--lead_sheet", "SONG", "--groove", "polka"), "--groove: unknown groove 'polka'"),
     ],
 )
 def test_invalid_options(song, options, message, capsys):

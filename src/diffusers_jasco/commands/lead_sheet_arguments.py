@@ -15,12 +15,15 @@
 """The options of `jasco-generate` for lead sheets, which supply the controls that other options don't give."""
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from ..controls.lead_sheet import LeadSheet, read_lead_sheet
+from ..controls.lead_sheet.charts.ireal import is_ireal
 from ..controls.lead_sheet.files import check_suffix
+from ..controls.lead_sheet.playback import cut_controls
 from ..generation.requests import cut_ending
 from ..utils.arguments import check_writable, integer
 from ..utils.errors import InputError
@@ -43,7 +46,7 @@ def add_lead_sheet_arguments(parser: argparse.ArgumentParser):
     add(
         "--save_lead_sheet",
         metavar="FILE",
-        help="write the lead sheet, or that of --suggest: .abc, .musicxml, .mid, .lab or .json",
+        help="write the lead sheet, or that of --suggest: .abc, .musicxml, .mxl, .mid, .lab or .json",
     )
 
 
@@ -73,21 +76,30 @@ class Sheet:
             return
         if args.suggest:
             raise InputError("Give either `lead_sheet` or `suggest`, not both.", "suggest")
+        if args.bpm == NO_BPM:
+            raise InputError("`bpm` can't be 'none' with `lead_sheet`, which has a tempo.", "bpm")
         if args.beats:
             raise InputError("Give either `lead_sheet` or `beats`, not both.", "beats")
-        sheet = read_lead_sheet(args.lead_sheet, _number_or_name(args.part), _number_or_name(args.tune))
+        sheet = _read(args)
         sheet = sheet.transpose(args.transpose or 0)
-        if args.bpm not in (None, NO_BPM):
+        if args.bpm is not None:
             sheet = sheet.with_tempo(args.bpm)
         if args.groove is not None:
             sheet = sheet.with_groove(args.groove)
         self.sheet = cut_ending(sheet) if args.loop else sheet
 
     def other_options(self) -> argparse.Namespace:
-        """The options without those that the lead sheet takes: the groove, and the tempo if no other option needs it."""
+        """
+        The options without those that the lead sheet takes: the groove, and the tempo. Options in bars or beats have the
+        tempo and the time signature of the lead sheet.
+        """
         if self.sheet is None:
             return self.args
-        taken = {"groove": None} | ({} if options_in_beats(self.args) - {"groove"} else {"bpm": None})
+        taken: dict[str, Any] = {"groove": None, "bpm": None}
+        if options_in_beats(self.args) - {"groove"}:
+            signature = self.sheet.time_signature
+            taken["bpm"] = self.sheet.tempo * float(self.sheet.beat_unit / signature.beat)
+            taken["beats_per_bar"] = self.args.beats_per_bar or int(signature.length / signature.beat)
         return argparse.Namespace(**vars(self.args) | taken)
 
     def complete(self, arguments: dict[str, Any], has_beats: bool, keeps_duration: bool) -> dict[str, Any]:
@@ -102,10 +114,12 @@ class Sheet:
         if self.sheet is None:
             return arguments
         supplied = self.sheet.to_controls(self.args.prompt)
-        if has_beats and arguments["bpm"] is None and self.args.bpm != NO_BPM:
+        if has_beats and arguments["bpm"] is None:
             supplied["beats"] = self.sheet.beats()
         if keeps_duration:
             del supplied["duration"]
+        if arguments["duration"] is not None:
+            supplied = cut_controls(supplied, arguments["duration"])
         return arguments | {
             name: value for name, value in supplied.items() if name == "prompt" or arguments.get(name) is None
         }
@@ -122,6 +136,17 @@ class Sheet:
         if sheet is not None and self.args.save_lead_sheet is not None:
             sheet.save(self.args.save_lead_sheet)
             print(self.args.save_lead_sheet)
+
+
+def _read(args: argparse.Namespace) -> LeadSheet:
+    # Other texts are names of files, also without a suffix.
+    source = args.lead_sheet if is_ireal(args.lead_sheet) else Path(args.lead_sheet)
+    try:
+        return read_lead_sheet(source, _number_or_name(args.part), _number_or_name(args.tune))
+    except InputError as error:
+        raise error.renamed("lead_sheet") if error.argument == "source" else error from None
+    except FileNotFoundError:
+        raise FileNotFoundError(f"`lead_sheet`: the file {args.lead_sheet} does not exist.") from None
 
 
 def _number_or_name(text: str | None) -> str | int | None:

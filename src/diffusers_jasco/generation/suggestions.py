@@ -28,6 +28,7 @@ from ..controls.chords import is_in_bars
 from ..controls.drum_machine import find_groove
 from ..controls.lead_sheet import LeadSheet
 from ..controls.lead_sheet.keys import parse_tonality
+from ..controls.lead_sheet.playback import cut_controls
 from ..controls.note_text import is_note_text
 from ..data.synthetic.suggestions import MAX_BARS, SheetSetting, choose_setting, compose_sheet, describe_words
 from ..inputs import is_audio_file, read_chords
@@ -107,17 +108,8 @@ class Suggestion:
         Args:
             duration (`float`): duration of the music in seconds, at which they end.
         """
-        controls = self.sheet(duration).to_controls()
-        kept = {name: controls[name] for name in self.names if name in controls}
-        if "chords" in kept:
-            kept["chords"] = [(label, start) for label, start in kept["chords"] if start < duration]
-        if "melody" in kept:
-            notes = [(pitch, start, min(end, duration)) for pitch, start, end in kept["melody"] if start < duration]
-            kept |= {"melody": notes}
-        if "drums" in kept:
-            waveform, rate = kept["drums"]
-            kept["drums"] = waveform[..., : round(duration * rate)], rate
-        return kept
+        controls = cut_controls(self.sheet(duration).to_controls(), duration)
+        return {name: controls[name] for name in self.names if name in controls}
 
     def arguments(self, duration: float) -> dict[str, Any]:
         """The suggested controls, with the tempo where others are given in beats; as [`~Suggestion.controls`]."""

@@ -262,7 +262,7 @@ def test_repeats_without_a_beginning_begin_with_their_section(text, bars):
 
 def test_section_called_coda_is_the_coda():
     with messages() as warnings:
-        sheet = read_chart("[A] C | F To Coda | G D.C. al Coda |\n[Coda] Am | Dm |").expand()
+        sheet = read_chart("Tempo: 96\n[A] C | F To Coda | G D.C. al Coda |\n[Coda] Am | Dm |").expand()
 
     assert chords_of(sheet.bars) == ["C", "F", "G", "C", "F", "Am", "Dm"]
     assert not warnings.text

@@ -111,7 +111,7 @@ def test_errors_of_files_begin_alike(suffix, tmp_path):
 
 
 def test_lost_values_are_reported(tmp_path, caplog):
-    sheet = read_lead_sheet("Prompt: pop\nEnding: fade\n[A; groove=waltz] C | G\n[B; fill] F")
+    sheet = read_lead_sheet("Tempo: 96\nPrompt: pop\nEnding: fade\n[A; groove=waltz] C | G\n[B; fill] F")
     sheet.save(tmp_path / "song.musicxml")
     (record,) = caplog.records
     assert "prompts, grooves, drum fills, the ending 'fade'" in record.message
@@ -121,7 +121,7 @@ def test_lost_values_are_reported(tmp_path, caplog):
     assert "no prompts" in record.message
     caplog.clear()
     for suffix in ("musicxml", "mid", "json"):
-        read_lead_sheet("[A] C | G").save(tmp_path / f"song.{suffix}")
+        read_lead_sheet("Tempo: 96\n[A] C | G").save(tmp_path / f"song.{suffix}")
     assert not caplog.records
 
 

@@ -124,6 +124,11 @@ def test_repeated_sections_begin_as_the_first_time():
     assert song.expand().bars == with_signs.expand().bars and song.duration == with_signs.duration == 2 * (2 + 3)
 
 
+def test_a_chord_continues_into_a_repeated_pickup():
+    song = sheet(bar("", F(1)), bar("C", F(4)), bar("G", F(3), repeat_end=2))
+    assert [label for label, _ in song.to_controls()["chords"]] == ["C", "G", "C", "G"]
+
+
 def test_bars_that_are_never_played_are_reported(caplog):
     assert played(bar("C", fine=True), bar("D", jump="D.C. al Fine"), bar("E"), bar("F")) == "C D C"
     assert "never played: bar 3, 4" in caplog.text
@@ -357,7 +362,7 @@ def test_timelines_are_divided_into_bars():
         (lambda: sheet(bar("C"), time_signature="4/5"), "the lower number"),
         (lambda: sheet(bar("C"), ending="stop"), "cut, ring, fade"),
         (lambda: sheet(bar("C", jump="D.X.")), "D.C. al Fine"),
-        (lambda: sheet(bar("C"), groove="polka march"), "groove"),
+        (lambda: sheet(bar("C"), groove="polka march"), "`groove`: unknown groove 'polka march'"),
         (lambda: sheet(Bar(F(4), ("C",))), "`chords` has to contain `ChordMark`s, but contains 'C'"),
         (lambda: sheet(Bar(F(4), (), (Note(60.5, F(0), F(1)),))), "MIDI number 60.5"),
         (lambda: sheet(bar("C", endings=("x",))), "ending 'x'"),

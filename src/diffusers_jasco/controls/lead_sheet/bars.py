@@ -20,6 +20,8 @@ from fractions import Fraction
 from functools import partial
 from typing import Any, NamedTuple
 
+from diffusers.utils import logging
+
 from ...utils.errors import InputError, shorten
 from ...utils.numbers import is_number, to_float, to_integer
 from ..chord_syntax import is_no_chord, parse_chord
@@ -27,8 +29,11 @@ from ..drum_machine import DRUMS
 from .keys import parse_tonality
 
 
+logger = logging.get_logger(__name__)
+
 JUMPS = ("D.C.", "D.S.", "D.C. al Fine", "D.S. al Fine", "D.C. al Coda", "D.S. al Coda")
 MAX_REPEATS = 100
+DEFAULT_TEMPO = 120.0  # beats per minute
 SLOWEST_TEMPO = 5.0  # quarter notes per minute
 FASTEST_TEMPO = 1600.0  # quarter notes per minute
 
@@ -292,6 +297,13 @@ def to_length(value: Any, argument: str) -> Fraction:
     if not 0 < value <= 1000:
         raise InputError(f"`{argument}` has to be quarter notes above 0 and at most 1,000, but is {value}.", argument)
     return value
+
+
+def default_tempo(signature: TimeSignature, name: str) -> TempoMark:
+    """The tempo of a source without one, with a warning. `name` is that of the source."""
+    beat = "beats (dotted quarters)" if signature.beat == Fraction(3, 2) else "beats"
+    logger.warning(f"{name} has no tempo: it is {DEFAULT_TEMPO:g} {beat} per minute, unless you change it.")
+    return TempoMark(DEFAULT_TEMPO, signature.beat)
 
 
 def check_tempo(bpm: float, unit: Fraction) -> float:

@@ -101,7 +101,7 @@ def read_lead_sheet(
     options = {"part": part, "tune": tune}
     if isinstance(source, str) and not source.strip():
         raise InputError("`source` is an empty text; a lead sheet needs chords or a melody.", "source")
-    if isinstance(source, str) and (is_ireal(source) or not (looks_like_path(source) or is_midi_file(source))):
+    if isinstance(source, str) and not _is_file(source):
         return _read_text(source, "the text", options)
     if not isinstance(source, (str, os.PathLike)):
         raise InputError(f"`source` has to be a file or text, but is a {type(source).__name__}.", "source")
@@ -131,6 +131,13 @@ def _check_not_empty(source: str | os.PathLike):
     is_readable = path.suffix.lower() in (*_TEXTS, *_FILES, *_DETECTED)
     if is_readable and path.is_file() and not path.stat().st_size:
         raise EmptyInputError(f"`source`: {os.fspath(source)} is empty (0 bytes).", "source")
+
+
+def _is_file(source: str) -> bool:
+    """Whether a string is the name of a file, which may have no suffix."""
+    if is_ireal(source):
+        return False
+    return looks_like_path(source) or is_midi_file(source) or (len(source) < 255 and os.path.isfile(source))
 
 
 def _read_text(text: str, name: str, options: dict[str, str | int | None]) -> LeadSheet:

@@ -23,7 +23,6 @@ from typing import NamedTuple
 from diffusers.utils import logging
 
 from ...utils.errors import InputError, list_names
-from ..chord_syntax import NO_CHORD
 from .bars import Bar, ChordMark, Section, TempoMark, TimeSignature
 
 
@@ -301,8 +300,9 @@ def _advance(state: _State, bar: Bar) -> _State:
 
 def _resume(bar: Bar, played: _State, written: _State) -> Bar:
     """Writes the state at a bar in written order into the bar, where it differs from the state that was played."""
-    if not (bar.chords and bar.chords[0].start == 0) and played.chord != written.chord:
-        bar = replace(bar, chords=(ChordMark(written.chord or NO_CHORD), *bar.chords))
+    # Before the first chord, as in a pick-up, the chord that was played continues.
+    if not (bar.chords and bar.chords[0].start == 0) and written.chord is not None and written.chord != played.chord:
+        bar = replace(bar, chords=(ChordMark(written.chord), *bar.chords))
     if not (bar.tempos and bar.tempos[0].start == 0) and played.tempo[:2] != written.tempo[:2]:
         bar = replace(bar, tempos=(written.tempo._replace(start=0 * bar.length), *bar.tempos))
     if bar.time_signature is None and played.time_signature != written.time_signature:

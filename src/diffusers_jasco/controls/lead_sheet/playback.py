@@ -207,6 +207,22 @@ def controls_of(sheet: "LeadSheet", prompt: str | None) -> dict[str, Any]:
     return controls
 
 
+def cut_controls(controls: dict[str, Any], duration: float) -> dict[str, Any]:
+    """Cuts the controls of [`LeadSheet.to_controls`] at an earlier end, in seconds."""
+    cut = dict(controls)
+    if isinstance(cut.get("prompt"), list):
+        cut["prompt"] = [(text, start) for text, start in cut["prompt"] if start < duration]
+    if "chords" in cut:
+        cut["chords"] = [(label, start) for label, start in cut["chords"] if start < duration]
+    if "melody" in cut:
+        notes = [(pitch, start, min(end, duration)) for pitch, start, end in cut["melody"] if start < duration]
+        cut["melody"] = notes
+    if "drums" in cut:
+        waveform, rate = cut["drums"]
+        cut["drums"] = waveform[..., : round(duration * rate)], rate
+    return cut
+
+
 def _prompt(sheet: "LeadSheet", clock: Clock, prompt: str) -> str | list[tuple[str | None, float]]:
     if not any(section.prompt for section in sheet.sections):
         return prompt

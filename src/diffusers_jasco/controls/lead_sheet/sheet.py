@@ -176,8 +176,13 @@ class LeadSheet:
         Raises:
             [`InputError`]: if there are more than 10,000 bars.
         """
+        return self._expanded
+
+    @cached_property
+    def _expanded(self) -> "LeadSheet":
         tempo = TempoMark(self.tempo, self.beat_unit)
-        return replace(self, sections=expand_sections(self.sections, tempo, self.time_signature, self.key))
+        sections = expand_sections(self.sections, tempo, self.time_signature, self.key)
+        return self if sections == self.sections else replace(self, sections=sections)
 
     @cached_property
     def duration(self) -> float:
@@ -291,7 +296,7 @@ class LeadSheet:
 
         Args:
             path (`str` or `os.PathLike`):
-                The file, whose suffix sets the format: `.abc`, `.musicxml` (or `.xml`), `.mid` (or `.midi`), `.lab` or `.json`.
+                The file, whose suffix sets the format: `.abc`, `.musicxml` (or `.xml`, `.mxl`), `.mid` (or `.midi`), `.lab` or `.json`.
 
         Raises:
             `FileNotFoundError`: if the folder does not exist.
@@ -325,8 +330,7 @@ def _check_sheet(sheet: LeadSheet):
     set_field("time_signature", _to_signature(sheet.time_signature))
     if sheet.key:
         parse_tonality(sheet.key)
-    if sheet.groove is not None:
-        find_groove(sheet.groove)
+    _check_groove(sheet.groove)
     _check_flag(sheet, "swing")
     if sheet.ending not in ENDINGS:
         raise InputError(f"`ending` has to be one of {', '.join(ENDINGS)}, but is {shorten(sheet.ending)}.", "ending")
@@ -336,8 +340,7 @@ def _check_sheet(sheet: LeadSheet):
             _check_text(section, name)
         to_integer(section.repeats, "repeats", minimum=1, maximum=MAX_REPEATS)
         _check_flag(section, "fill")
-        if section.groove is not None:
-            find_groove(section.groove)
+        _check_groove(section.groove)
         for bar in section.bars:
             number += 1
             check_bar(bar, number)
@@ -346,6 +349,14 @@ def _check_sheet(sheet: LeadSheet):
 def _check_text(item: Any, name: str):
     if not is_text(getattr(item, name)):
         raise InputError(f"`{name}` has to be text, but is {shorten(getattr(item, name))}.", name)
+
+
+def _check_groove(name: str | None):
+    try:
+        if name is not None:
+            find_groove(name)
+    except InputError as error:
+        raise error.renamed("groove") from None
 
 
 def _check_flag(item: Any, name: str):

@@ -24,7 +24,7 @@ from diffusers.utils import logging
 
 from ....utils.errors import InputError, list_names, shorten
 from ...drum_machine import find_groove
-from ..bars import Bar, Section, TempoMark, TimeSignature
+from ..bars import Bar, Section, TempoMark, TimeSignature, default_tempo
 from ..sheet import ENDINGS, LeadSheet
 from ..tunes import choose_tune
 from .form import complete_codas, complete_repeats, fill_rests, merge_chords, to_sections
@@ -373,7 +373,7 @@ class _TuneReader:
     def _assemble(self, voice: Voice, bars: list[Bar], marks: list[tuple[int, str]]) -> LeadSheet:
         meter = self.meter or Meter(None, Fraction(4))
         signature = meter.signature or TimeSignature(4, 4)
-        tempo = self.tempo or TempoMark(120.0)
+        tempo = self.tempo
         first = bars[0]
         if first.tempos and not first.tempos[0].start and self.tempo is None:
             tempo = first.tempos[0]
@@ -383,6 +383,7 @@ class _TuneReader:
             key, first = first.key, replace(first, key=None)
         if first.time_signature:
             signature, first = first.time_signature, replace(first, time_signature=None)
+        tempo = tempo or default_tempo(signature, self.name)
         if self.words and not any(note.lyric for bar in bars for note in bar.notes):
             first = replace(first, lyrics="\n".join(self.words))
         bars[0] = first

@@ -23,7 +23,7 @@ from diffusers.utils import logging
 
 from ....utils.errors import InputError, list_names, shorten
 from ..abc.reader import read_abc
-from ..bars import TempoMark, TimeSignature
+from ..bars import TimeSignature, default_tempo
 from ..keys import transpose_key
 from ..sheet import LeadSheet
 from .bar_notation import BarList, Cell, Measure, parse_row, parse_tempo
@@ -163,8 +163,8 @@ class _Reader:
                 "source",
             )
         self._warn()
-        beat = self.bars.first_signature.beat
-        tempo = parse_tempo(self.tempo, beat) or TempoMark(120.0, beat)
+        signature = self.bars.first_signature
+        tempo = parse_tempo(self.tempo, signature.beat) or default_tempo(signature, self.name)
         sheet = LeadSheet(
             sections,
             title=self.title,

@@ -23,7 +23,7 @@ from diffusers.utils import logging
 
 from ....utils.errors import InputError, list_names, shorten
 from ...drum_machine import GROOVES, is_groove_name
-from ..bars import TempoMark, TimeSignature
+from ..bars import TimeSignature, default_tempo
 from ..sheet import ENDINGS, LeadSheet
 from .bar_notation import BarList, input_error, parse_row, parse_tempo
 from .chords import find_notation, read_label
@@ -157,8 +157,8 @@ class _Reader:
                 f"{self.name} has chords without bar lines, such as {shorten(self.without_bar_lines[0])}: each one"
                 f" lasts a bar of {self.bars.time_signature}. Write bars as '| C | Am | F G |'."
             )
-        beat = self.bars.first_signature.beat
-        tempo = parse_tempo(self.tempo, beat) or TempoMark(120.0, beat)
+        signature = self.bars.first_signature
+        tempo = parse_tempo(self.tempo, signature.beat) or default_tempo(signature, self.name)
         sheet = LeadSheet(
             sections, tempo=tempo.bpm, beat_unit=tempo.unit, time_signature=self.bars.first_signature, **self.fields
         )

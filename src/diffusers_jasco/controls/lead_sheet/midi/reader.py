@@ -99,6 +99,8 @@ def read_midi(path: str | os.PathLike, part: str | int | None = None) -> LeadShe
     length = place(end) if end else length
     _check_length(path, length, signatures)
     tempos = _read_tempos(midi)
+    # MIDI files count quarter notes.
+    unit = signatures[0][1].beat if signatures[0][1].is_compound else Fraction(1)
     bars: Sequence[Bar] = bars_from_timeline(
         [(label, place(tick)) for label, tick in chords],
         [(pitch, place(start), place(end)) for pitch, start, end in melody],
@@ -106,7 +108,7 @@ def read_midi(path: str | os.PathLike, part: str | int | None = None) -> LeadShe
         length=length,
         time_signatures=signatures,
         pickup=pickup,
-        tempos=[(position, tempo, Fraction(1)) for position, tempo in tempos[1:]],
+        tempos=[(position, tempo / float(unit), unit) for position, tempo in tempos[1:]],
     )
     key, bars = _add_keys(midi, bars)
     bars = _add_lyrics(midi, bars)
@@ -119,7 +121,8 @@ def read_midi(path: str | os.PathLike, part: str | int | None = None) -> LeadShe
         composer=next(
             (text[len(COMPOSER_PREFIX) :] for text in sorted(texts) if text.startswith(COMPOSER_PREFIX)), ""
         ),
-        tempo=tempos[0][1],
+        tempo=tempos[0][1] / float(unit),
+        beat_unit=unit,
         time_signature=signatures[0][1],
         key=key,
         swing=swing,

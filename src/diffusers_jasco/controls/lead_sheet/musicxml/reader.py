@@ -33,7 +33,7 @@ from ....utils.errors import EmptyInputError, InputError, list_names, shorten
 from ...chord_syntax import NO_CHORD
 from ...midi_drums import DRUM_VOICES
 from ...midi_names import is_bass_name, melody_rank
-from ..bars import Bar, ChordMark, Hit, Note, Section, TempoMark, TimeSignature, check_tempo
+from ..bars import Bar, ChordMark, Hit, Note, Section, TempoMark, TimeSignature, check_tempo, default_tempo
 from ..order import MAX_BARS
 from ..sheet import LeadSheet
 from .directions import Direction, Tempo
@@ -254,7 +254,7 @@ class _Assembly:
         signatures, keys = self._signatures(), self._keys()
         lengths = self._lengths([signature for signature, _ in signatures])
         starts = list(accumulate(lengths, initial=Fraction(0)))
-        first, tempos = self._tempos(lengths)
+        first, tempos = self._tempos(lengths, signatures[0][0])
         chords = self._chords(starts, [signature for signature, _ in signatures])
         notes = self._notes(lengths)
         hits = self._hits(lengths)
@@ -330,7 +330,7 @@ class _Assembly:
             lengths.append(content)
         return lengths
 
-    def _tempos(self, lengths: Sequence[Fraction]) -> tuple[Tempo, list[list[TempoMark]]]:
+    def _tempos(self, lengths: Sequence[Fraction], signature: TimeSignature) -> tuple[Tempo, list[list[TempoMark]]]:
         """The tempo at the beginning, and the changes in each bar."""
         marks: dict[tuple[int, Fraction], Tempo] = {}
         for part in self.parts:
@@ -339,8 +339,7 @@ class _Assembly:
                 if direction.tempo is not None and _is_tempo(direction.tempo, self.name, index):
                     own[index, min(max(position, Fraction(0)), lengths[index])] = direction.tempo
             marks = own | marks
-        current = Tempo(120.0, Fraction(1))
-        first = marks.pop((0, Fraction(0)), current)
+        first = marks.pop((0, Fraction(0)), None) or Tempo(*default_tempo(signature, self.name)[:2])
         rows: list[list[TempoMark]] = [[] for _ in lengths]
         current = first
         for (index, position), tempo in sorted(marks.items()):
