@@ -128,7 +128,10 @@ class _BeatGrid:
         self.per_bar = int(self.signature.length / self.beat)
         found = np.array(beats.beats)
         if bpm is None and len(found) < 2:
-            logger.warning("No beats were found: the bars of the lead sheet are laid out at 120 beats per minute.")
+            logger.warning(
+                "No beats were found: the bars of the lead sheet are laid out at 120 beats per minute. Set `bpm` and"
+                " `beats_per_bar` if you know them."
+            )
         # Times of the beats, and the tempo if it is constant.
         self.times, self.bpm = found, None
         if bpm is not None:
