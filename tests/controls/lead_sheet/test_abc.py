@@ -355,6 +355,13 @@ class TestForm:
         sheet = read("G|:C4|D3:|")
         assert [bar.length for bar in sheet.bars] == [1, 4, 3]
 
+    def test_bars_that_do_not_fit_the_meter_are_reported(self, caplog):
+        header = "X:1\nM:3/4\nL:1/4\nK:C\n"
+        read("D|EFG|AB:|c|d2e|f2:|c3|GA|B|c3|[1 c2:|[2 c3||G|ABc|A2|]", header)
+        assert "meter" not in caplog.text
+        read("DEFG|AB|\nABc|Ac2|C3|]", header)
+        assert "bar 1 (line 5) with 4 instead of 3, bar 2 (line 5) with 2 instead of 3." in caplog.text
+
     def test_parts_in_the_order_of_the_header(self):
         sheet = read("P:A\nC4|\nP:B\n[K:G]D4|\n", "X:1\nP:AABA\nL:1/4\nK:C\n")
         assert [(section.name, section.repeats) for section in sheet.sections] == [("A", 2), ("B", 1), ("A", 1)]

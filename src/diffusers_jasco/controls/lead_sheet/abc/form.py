@@ -21,6 +21,7 @@ from fractions import Fraction
 from itertools import accumulate, groupby
 
 from ..bars import MAX_REPEATS, Bar, ChordMark, Section, TempoMark, TimeSignature
+from .header import Meter
 from .voice import Draft
 
 
@@ -121,6 +122,47 @@ def complete_codas(bars: Sequence[Draft]):
     if marked:
         last = bars[marked[-1]]
         last.coda = last.coda or last.coda_inside
+
+
+def find_uneven_bars(bars: Sequence[Draft], meter: Meter) -> list[str]:
+    r"""
+    Finds bars that don't have the length of the meter, except short ones at the beginning and the end of the tune, next to
+    repeat signs, double bar lines and endings, and pairs of short ones that form a bar.
+
+    Args:
+        bars (`Sequence` of [`Draft`]): the bars of a voice.
+        meter ([`Meter`]): the meter at the beginning.
+
+    Returns:
+        `list[str]`: their numbers, lines and lengths.
+    """
+    found = []
+    is_complement = False  # whether the bar completes the one before
+    for index, bar in enumerate(bars):
+        meter = bar.meter or meter
+        following = bars[index + 1] if index + 1 < len(bars) else None
+        length = meter.length
+        if meter.signature is None or bar.length == length or is_complement:
+            is_complement = False
+            continue
+        if bar.length < length:
+            if not index or following is None or _is_edge(bar, bar) or _is_edge(bar, following):
+                continue
+            is_complement = following.meter is None and bar.length + following.length == length
+            if is_complement:
+                continue
+        found.append(f"bar {index + 1} (line {bar.line}) with {_number(bar.length)} instead of {_number(length)}")
+    return found
+
+
+def _is_edge(bar: Draft, following: Draft) -> bool:
+    """Whether a passage ends with a bar, or begins with the following one (or the same one)."""
+    begins = following.repeat_start or bool(following.endings) or following.after_double or following.meter is not None
+    return begins or bool(bar.repeat_end) or bar.ending_stop
+
+
+def _number(value: Fraction) -> str:
+    return str(value) if value.denominator not in (2, 4) else f"{float(value):g}"
 
 
 def to_sections(

@@ -27,7 +27,7 @@ from ...drum_machine import find_groove
 from ..bars import Bar, Section, TempoMark, TimeSignature, default_tempo
 from ..sheet import ENDINGS, LeadSheet
 from ..tunes import choose_tune
-from .form import complete_codas, complete_repeats, fill_rests, merge_chords, to_sections
+from .form import complete_codas, complete_repeats, fill_rests, find_uneven_bars, merge_chords, to_sections
 from .header import (
     Key,
     Meter,
@@ -343,6 +343,11 @@ class _TuneReader:
         for other in voices:
             complete_repeats(other.bars, [index for index, _ in marks])
             complete_codas(other.bars)
+        uneven = find_uneven_bars(voice.bars, self.meter or Meter(None, Fraction(4)))
+        if uneven:
+            logger.warning(
+                f"{self.name}: bars whose length doesn't fit the meter, in quarter notes: {list_names(uneven, 5)}."
+            )
         bars = voice.to_bars()
         if part is None and set(self.voices) == _YUE_VOICES and len(voices) > 1:
             bars = fill_rests(bars, voices[1].to_bars())
