@@ -189,9 +189,10 @@ def test_misspelled_chord_above_lyrics_keeps_the_section():
 
 def test_sections_without_chords_are_mentioned():
     with messages() as warnings:
-        read_chart("[Verse]\nG C\nfirst line of words\n[Bridge]\nmore words without chords")
+        sheet = read_chart("[Verse]\nG C\nfirst line of words\n[Bridge]\nmore words without chords")
 
-    assert "sections without chords were left out: 'Bridge'" in warnings.text
+    assert "sections without chords were left out: 'Bridge' (line 4)" in warnings.text
+    assert sheet.lyrics == "first line of words more words without chords"
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from ....utils.errors import InputError
+from ....utils.errors import InputError, shorten
 from ..bars import MAX_REPEATS, Bar, Section
 from ..order import MAX_BARS
 from .bar_notation import input_error
@@ -84,6 +84,7 @@ class _Draft:
     is_heading: bool  # the text names it
     lyrics: bool = False  # whether it has words
     end: int = 0
+    line: int = 0
 
 
 class SectionList:
@@ -99,7 +100,7 @@ class SectionList:
         self.bars = bars
         self.source = source
         self.line = 1  # that is read, for error messages
-        self.dropped: list[str] = []  # names of sections without bars
+        self.dropped: list[str] = []  # names and lines of sections without bars
         self._done: list[Section] = []
         self._count = 0  # bars of these sections
         self._by_name: dict[str, Section] = {}  # the last section with each name
@@ -135,7 +136,7 @@ class SectionList:
         """
         self._check_repeats(repeats)
         self._close()
-        self._draft = _Draft(name, len(self.bars), repeats, settings, is_heading)
+        self._draft = _Draft(name, len(self.bars), repeats, settings, is_heading, line=self.line)
 
     def rename(self, name: str):
         """Names the current section, which has no bars yet."""
@@ -186,7 +187,7 @@ class SectionList:
         elif draft.is_heading and draft.name and not draft.lyrics and (found := self._find(draft.name)):
             self._add(replace(found, repeats=draft.repeats, name=draft.name, **draft.settings))
         elif draft.name:
-            self.dropped.append(draft.name)
+            self.dropped.append(f"{shorten(draft.name)} (line {draft.line})")
 
 
 def complete_signs(sections: Sequence[Section]) -> tuple[Section, ...]:

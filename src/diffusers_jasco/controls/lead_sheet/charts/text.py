@@ -23,7 +23,7 @@ from diffusers.utils import logging
 
 from ....utils.errors import InputError, list_names, shorten
 from ...drum_machine import GROOVES, is_groove_name
-from ..bars import TimeSignature, default_tempo
+from ..bars import Section, TimeSignature, default_tempo
 from ..sheet import ENDINGS, LeadSheet
 from .bar_notation import BarList, input_error, parse_row, parse_tempo
 from .chords import find_notation, read_label
@@ -141,6 +141,8 @@ class _Reader:
                 f"`source`: {self.name} has no chords. A chart has sections with bars: '[Verse] C | Am | F G | %'.",
                 "source",
             )
+        if self.pending_lyrics:
+            sections = _add_words(sections, self.pending_lyrics)  # of a last section without chords
         if self.bars.notation == "german":
             logger.warning(f"{self.name} uses the note name H, so B is read as B flat.")
         if self.skipped:
@@ -150,7 +152,7 @@ class _Reader:
         if not has_groove and any(section.fill for section in sections):
             logger.warning(f"{self.name}: 'fill' has no effect without a groove; write 'Groove: ...' or 'groove=...'.")
         if self.sections.dropped:
-            names = list_names(list(map(shorten, self.sections.dropped)), 5)
+            names = list_names(self.sections.dropped, 5)
             logger.warning(f"{self.name}: sections without chords were left out: {names}.")
         if self.without_bar_lines:
             logger.warning(
@@ -441,8 +443,9 @@ class _Reader:
         if len(chords) == len(labels) or (2 * len(chords) > len(labels) and len(chords) >= 3):
             return True
         if self.has_lyrics and 2 * len(chords) >= len(labels):
-            # In lyrics, "a" and "am" are words.
-            return "|" in text or sum(any(self._labels(word)) and word[0].isupper() for word in _words(text)) >= 2
+            # In lyrics, "a", "am" and "A" are words.
+            names = [word for word in _words(text) if any(self._labels(word)) and word[0].isupper()]
+            return "|" in text or (len(names) >= 2 and set(names) != {"A"})
         if self.has_lyrics:
             return False
         return bool(chords) and len(labels) <= 3
@@ -492,6 +495,13 @@ def _words(text: str) -> list[str]:
     text = re.sub(r"D\.\s?[CS]\.(\s+al\s+(fine|coda))?", " ", text, flags=re.IGNORECASE)
     words = (word.strip(",;:") for word in re.split(r"[\s|~]+", text))
     return [word for word in words if re.search(r"\w", word) and not _COUNT.fullmatch(word)]
+
+
+def _add_words(sections: tuple[Section, ...], words: str) -> tuple[Section, ...]:
+    """Adds words to the last bar."""
+    *bars, last = sections[-1].bars
+    last = replace(last, lyrics=f"{last.lyrics} {words}".strip())
+    return (*sections[:-1], replace(sections[-1], bars=(*bars, last)))
 
 
 def _header_name(match: re.Match) -> str:
