@@ -128,7 +128,7 @@ class _TuneReader:
         lines = list(self.tune.lines)
         self.has_key = any(line.text.lstrip()[:2] == "K:" for line in lines)
         if not any((match := FIELD.match(line.text)) and match[1] == "K" for line in lines):
-            self.notes.add("there is no key (K:), so it is C major", lines[0].number)
+            self.notes.add("the key (K:) is missing, so it is C major", lines[0].number)
         comments = sorted(self.tune.comments.items(), reverse=True)
         for line in lines:
             while comments and comments[-1][0] < line.number:
