@@ -244,11 +244,6 @@ class BarList:
         """Adds a bar with one chord."""
         self._append((ChordMark(label),))
 
-    def add_lyrics(self, words: str):
-        """Adds words to the last bar."""
-        last = self.bars[-1]
-        self.bars[-1] = replace(last, lyrics=f"{last.lyrics} {words}".strip())
-
     def add_measure(self, measure: Measure):
         r"""
         Adds a bar as written.

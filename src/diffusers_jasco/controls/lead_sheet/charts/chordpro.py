@@ -133,7 +133,6 @@ class _Reader:
         self.block = ""  # the environment: "verse", "grid", "tab", ...
         self.ignored: list[str] = []  # texts in brackets that are not chords
         self.has_guessed_rhythm = False
-        self.pending_lyrics = ""  # before the first chord of a section
         self.chorus = "Chorus"  # name of the last chorus
         self.blocks: set[str] = set()  # notations of blocks that are not read
         self.warned: set[str] = set()
@@ -426,7 +425,7 @@ class _Reader:
         if measure.cells and self.bars.chord is None and all(cell.text in (".", "/") for cell in measure.cells):
             measure.cells = [Cell("N.C.", measure.cells[0].column)]
         self.bars.add_measure(measure)
-        self._flush_lyrics()
+        self.sections.flush_lyrics()
 
     def _take_lyrics(self, text: str, line: int):
         position = 0
@@ -463,22 +462,11 @@ class _Reader:
     def _add_chord(self, label: str):
         self.bars.add_chord(label)
         self.has_guessed_rhythm = True
-        self._flush_lyrics()
+        self.sections.flush_lyrics()
 
     def _add_lyrics(self, text: str):
-        words = " ".join(_LINK.sub("", text).split())
-        if not words:
-            return
-        self.sections.note_lyrics()
-        if self.sections.is_empty:
-            self.pending_lyrics = f"{self.pending_lyrics} {words}".strip()
-        else:
-            self.bars.add_lyrics(words)
-
-    def _flush_lyrics(self):
-        if self.pending_lyrics and not self.sections.is_empty:
-            words, self.pending_lyrics = self.pending_lyrics, ""
-            self.bars.add_lyrics(words)
+        if words := _LINK.sub("", text).strip():
+            self.sections.add_lyrics(words)
 
 
 def _read_signature(text: str) -> TimeSignature | None:

@@ -101,6 +101,7 @@ class SectionList:
         self.source = source
         self.line = 1  # that is read, for error messages
         self.dropped: list[str] = []  # names and lines of sections without bars
+        self.pending_lyrics = ""  # words before the first bar of a section
         self._done: list[Section] = []
         self._count = 0  # bars of these sections
         self._by_name: dict[str, Section] = {}  # the last section with each name
@@ -116,9 +117,19 @@ class SectionList:
         """Whether the current section has no bars yet."""
         return self._draft.first == len(self.bars)
 
-    def note_lyrics(self):
-        """Says that the current section has words, even if it has no bars."""
+    def add_lyrics(self, text: str):
+        """Adds words to the last bar of the current section, or to its first one as soon as there is one."""
+        words = " ".join(text.split())
         self._draft.lyrics = True
+        self.pending_lyrics = f"{self.pending_lyrics} {words}".strip()
+        self.flush_lyrics()
+
+    def flush_lyrics(self):
+        """Moves words that wait for a bar to the last one, if the current section has one."""
+        if self.pending_lyrics and not self.is_empty:
+            last = self.bars[-1]
+            self.bars[-1] = replace(last, lyrics=f"{last.lyrics} {self.pending_lyrics}".strip())
+            self.pending_lyrics = ""
 
     def start(self, name: str, repeats: int = 1, is_heading: bool = True, **settings: Any):
         r"""

@@ -112,7 +112,6 @@ class _Reader:
         self.fields: dict[str, Any] = {}
         self.tempo = ""
         self.capo = 0
-        self.pending_lyrics = ""
         self.without_bar_lines: list[str] = []
         # Words and lyrics are part of songs; in charts of bars they are errors.
         self.title_lines = self._find_title()
@@ -141,8 +140,8 @@ class _Reader:
                 f"`source`: {self.name} has no chords. A chart has sections with bars: '[Verse] C | Am | F G | %'.",
                 "source",
             )
-        if self.pending_lyrics:
-            sections = _add_words(sections, self.pending_lyrics)  # of a last section without chords
+        if self.sections.pending_lyrics:
+            sections = _add_words(sections, self.sections.pending_lyrics)  # of a last section without chords
         if self.bars.notation == "german":
             logger.warning(f"{self.name} uses the note name H, so B is read as B flat.")
         if self.skipped:
@@ -377,18 +376,18 @@ class _Reader:
             return
         if self.has_lyrics:
             if not self._is_row(text):
-                self._add_lyrics(text)
+                self.sections.add_lyrics(text)
                 return
             text = self._only_chords(text, line, column)
         if "|" in text or (has_bar_lines and self._is_row(text)):
             for measure in parse_row(text, self.name, line, column):
                 self._check_empty(text, measure.line, column)
                 self.bars.add_measure(measure)
-            self._flush_lyrics()
+            self.sections.flush_lyrics()
         elif self._is_row(text):
             self._take_chords(text, line, column)
         else:
-            self._add_lyrics(text)
+            self.sections.add_lyrics(text)
 
     def _check_empty(self, text: str, line: int, column: int):
         match = re.search(r"\|\s+\|", text)
@@ -470,24 +469,11 @@ class _Reader:
                 self.bars.bars[-1] = replace(self.bars.bars[-1], repeat_end=count)
         if len(_words(text)) > 1:
             self.without_bar_lines.append(text.strip())
-        self._flush_lyrics()
+        self.sections.flush_lyrics()
 
     def _repeat_section(self, text: str):
         """A count on a line of its own applies to the section."""
         self.sections.repeat(split_count("x " + text.strip()).repeats)
-
-    def _add_lyrics(self, text: str):
-        words = " ".join(text.split())
-        self.sections.note_lyrics()
-        if self.sections.is_empty:
-            self.pending_lyrics = f"{self.pending_lyrics} {words}".strip()
-        else:
-            self.bars.add_lyrics(words)
-
-    def _flush_lyrics(self):
-        if self.pending_lyrics and not self.sections.is_empty:
-            words, self.pending_lyrics = self.pending_lyrics, ""
-            self.bars.add_lyrics(words)
 
 
 def _words(text: str) -> list[str]:
