@@ -14,6 +14,7 @@
 
 """Tests of scripts/run_ablations.py."""
 
+import pytest
 import yaml
 
 from .run_tools import ROOT, arguments, launch, read_log
@@ -22,6 +23,7 @@ from .run_tools import ROOT, arguments, launch, read_log
 SCRIPT = ROOT / "scripts" / "run_ablations.py"
 
 
+@pytest.mark.slow
 def test_arms_are_trained_compared_and_skipped_when_finished_whether_or_not_others_fail(data, tmp_path):
     arms = {
         "base": None,
