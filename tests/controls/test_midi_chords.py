@@ -125,7 +125,7 @@ def test_files_without_chords(tmp_path):
     assert read_chords(path) == []  # with a warning
     path.write_bytes(midi(track(note_events([(60, 0, 1)]))))
     assert len(read_chords(path)) == 2
-    with pytest.raises(ValueError, match="there is no track 'x'"):
+    with pytest.raises(ValueError, match="has no track 'x'"):
         read_chords(f"{path}#x")
 
 

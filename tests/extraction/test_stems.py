@@ -50,7 +50,7 @@ def test_stems_sum_to_the_mix(tmp_path):
     assert stems.drums.shape == stems.rest.shape == audio.shape and stems.sampling_rate == 44100
     assert (stems.drums + stems.rest - audio).abs().max() <= 2**-23
     assert stems.drums.square().mean() > 0.1 * stems.rest.square().mean() > 0
-    # A file has 16 or 24 bits per sample: there is no difference at all.
+    # For files of 16 or 24 bits per sample, the sum is exact.
     soundfile.write(tmp_path / "mix.wav", audio[:, :RATE].T.clip(-1, 1).numpy(), RATE, subtype="PCM_24")
     waveform = torch.from_numpy(soundfile.read(tmp_path / "mix.wav", dtype="float32")[0].T)
     drums, rest, rate = separate_stems(tmp_path / "mix.wav")

@@ -146,9 +146,7 @@ class Midi:
             if index in indices:
                 return index
         names = list_names([self.describe(index) for index in indices]) or "none"
-        raise InputError(
-            f"`{name}`: there is no track {track!r} with notes in {self.path}; available tracks: {names}.", name
-        )
+        raise InputError(f"`{name}`: {self.path} has no track {track!r} with notes; available tracks: {names}.", name)
 
 
 def check_start(start: float, tracks: Sequence[MidiTrack], name: str):

@@ -142,7 +142,9 @@ def test_the_part_is_chosen(path, part, first):
 
 def test_an_unknown_part(path):
     write(path, track(in_beats(TUNE), "Lead"), track(in_beats([(72, 0, 4)]), "Flute"))
-    with pytest.raises(InputError, match="`part`: there is no track 'Oboe' .* available tracks: 0 'Lead', 1 'Flute'"):
+    with pytest.raises(
+        InputError, match="`part`: .* has no track 'Oboe' with notes; available tracks: 0 'Lead', 1 'Flute'"
+    ):
         read_midi(path, "Oboe")
 
 

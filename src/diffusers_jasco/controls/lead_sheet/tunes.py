@@ -44,7 +44,7 @@ def choose_tune(
         `int`: the index of the tune.
 
     Raises:
-        [`InputError`]: if there is no such tune.
+        [`InputError`]: if the tune does not exist; the message lists the tunes.
     """
     positions = [str(position) for position in range(1, len(titles) + 1)]
     indices = dict(zip(positions, range(len(titles))))

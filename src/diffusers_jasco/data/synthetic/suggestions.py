@@ -370,7 +370,7 @@ def _fit_key(setting: SheetSetting, chords: Sequence[tuple[str, Fraction]]) -> S
 def _melody_over(
     setting: SheetSetting, chords: Sequence[tuple[str, Fraction]], bars: int
 ) -> list[tuple[int, Fraction, Fraction]]:
-    """A melody over given chords, with rests where there is no chord."""
+    """A melody over given chords, with rests during `N`."""
     scale = tuple((setting.tonic + degree) % 12 for degree in SCALES[setting.mode])
     starts = [int(start / _STEP) for _, start in chords]
     spans: list[Chord] = []

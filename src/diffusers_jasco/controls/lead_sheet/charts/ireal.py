@@ -93,7 +93,7 @@ def read_ireal(text: str, name: str = "the text", tune: str | int | None = None)
         [`LeadSheet`]
 
     Raises:
-        [`InputError`]: if there is no such tune, or its chords can't be read; the message contains the bar.
+        [`InputError`]: if the tune does not exist, or its chords can't be read; the message contains the bar.
     """
     tunes = _split_tunes(text, name)
     chosen = tunes[choose_tune([(found.title,) for found in tunes], tune, name)]

@@ -38,7 +38,7 @@ _ARCHIVE = b"PK\x03\x04"
 _MARKS_AND_SPACE = b"\xef\xbb\xbf\xff\xfe\0 \t\r\n"  # byte order marks, also of UTF-16
 _CONTAINER = "META-INF/container.xml"
 _NUMBER = re.compile(r"[+-]?([0-9]{1,9}(\.[0-9]{0,9})?|\.[0-9]{1,9})")
-_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError, NotImplementedError)
+_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError)
 _DECLARATION = re.compile(r"\s*(<\?xml\b[^>]*>)?\s*")
 _ROOT = re.compile(r"(<!DOCTYPE\s+)?<?score-(partwise|timewise)\b")
 
