@@ -156,7 +156,7 @@ def test_the_track_of_a_midi_file():
         " name or number into “Track of a MIDI file”: 1 'BRIDGE'."
     )
     with pytest.raises(
-        FieldError, match="There is no track 'flute' with notes in named_melody.mid; available tracks: 0 'MELODY', 1"
+        FieldError, match="named_melody.mid has no track 'flute' with notes; available tracks: 0 'MELODY', 1"
     ):
         melody_from_file(song, 0, True, 2.0, 120.0, track="flute")
 
