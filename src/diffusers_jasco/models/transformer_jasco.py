@@ -14,6 +14,7 @@
 
 import functools
 import math
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -82,15 +83,21 @@ class JascoAttnProcessor:
         backend = self._attention_backend
         if attention_mask is not None and backend not in _WITH_MASKS:
             backend = AttentionBackendName.NATIVE
-        hidden_states = dispatch_attention_fn(
-            query,
-            key,
-            value,
-            attn_mask=attention_mask,
-            backend=backend,
-            parallel_config=self._parallel_config,
-        )
-        hidden_states = hidden_states.flatten(2, 3).to(query.dtype)
+        dtype, in_float32 = query.dtype, nullcontext()
+        if query.device.type == "cpu" and query.dtype == torch.bfloat16 and query.requires_grad:
+            # On CPUs, PyTorch's backward pass of the attention is several times slower in bfloat16 than in float32.
+            query, key, value = query.float(), key.float(), value.float()
+            in_float32 = torch.autocast("cpu", enabled=False)
+        with in_float32:
+            hidden_states = dispatch_attention_fn(
+                query,
+                key,
+                value,
+                attn_mask=attention_mask,
+                backend=backend,
+                parallel_config=self._parallel_config,
+            )
+        hidden_states = hidden_states.flatten(2, 3).to(dtype)
         return attn.to_out[1](attn.to_out[0](hidden_states))
 
 
