@@ -18,9 +18,11 @@ Saves a pipeline with its large components in float16, which halves its size for
 
     python scripts/save_half_precision.py --checkpoint runs/nano --output pipelines/jasco-nano
 
-`--codec` replaces the codec by one with the same encoder, for example with a finetuned decoder.
+`--codec` replaces the codec by one with the same encoder, for example with a finetuned decoder. `--teacher` adds the
+model that it was distilled from in the subfolder `teacher`, which shares the other components.
 """
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -40,6 +42,7 @@ def main(args=None):
     parser.add_argument("--checkpoint", required=True, help="pipeline, such as the output folder of train_jasco.py")
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
     parser.add_argument("--codec", help="folder of another codec")
+    parser.add_argument("--teacher", help="pipeline that this one was distilled from")
     for name in DEFAULTS:
         parser.add_argument(f"--default_{name}", type=float, help=f"default `{name}` of the saved pipeline")
     args = parser.parse_args(args)
@@ -48,27 +51,41 @@ def main(args=None):
     pipe = JascoPipeline.from_pretrained(args.checkpoint)
     if args.codec is not None:
         codec = load_codec(args.codec)
-        check_same_encoder(pipe.codec, codec, pipe.sampling_rate)
+        check_same_encoder("--codec", pipe.codec, codec, pipe.sampling_rate)
         pipe.register_modules(codec=codec)
     pipe.set_defaults(**{name: getattr(args, f"default_{name}") for name in DEFAULTS})
+    teacher = None
+    if args.teacher is not None:
+        teacher = JascoPipeline.from_pretrained(args.teacher)
+        check_same_encoder("--teacher", pipe.codec, teacher.codec, pipe.sampling_rate)
+    save(pipe, args.output)
+    if teacher is not None:
+        save(teacher, args.output / "teacher")
+        for name in teacher.components.keys() - {"transformer", "scheduler", "guider"}:
+            shutil.rmtree(args.output / "teacher" / name, ignore_errors=True)
+    size = sum(file.stat().st_size for file in args.output.rglob("*") if file.is_file())
+    print(f"{args.output}: {size / 1e6:.2f} MB")
+
+
+def save(pipe: JascoPipeline, folder: Path):
     # The text encoder stays in float32, because transformers loads and runs models in the type in which they are
     # saved.
     pipe.transformer.half()
     pipe.codec.half()
     # Strips local paths.
-    for component in (pipe, pipe.transformer, pipe.codec, pipe.scheduler, *filter(None, [pipe.guider])):
-        component.register_to_config(_name_or_path="")
-    pipe.text_encoder.config._name_or_path = ""
-    pipe.save_pretrained(args.output)
-    size = sum(file.stat().st_size for file in args.output.rglob("*") if file.is_file())
-    print(f"{args.output}: {size / 1e6:.2f} MB")
+    for component in (pipe, *pipe.components.values()):
+        if hasattr(component, "register_to_config"):
+            component.register_to_config(_name_or_path="")
+        elif isinstance(component, torch.nn.Module):
+            component.config._name_or_path = ""
+    pipe.save_pretrained(folder)
 
 
-def check_same_encoder(codec: torch.nn.Module, other: torch.nn.Module, sampling_rate: int):
+def check_same_encoder(option: str, codec: torch.nn.Module, other: torch.nn.Module, sampling_rate: int):
     noise = 0.1 * torch.randn(1, 1, sampling_rate, generator=torch.Generator().manual_seed(0))
     latents, other_latents = encode(codec, noise), encode(other, noise)
     if latents.shape != other_latents.shape or (latents - other_latents).norm() > 0.02 * latents.norm():
-        raise ValueError("`--codec` has to have the encoder that the model was trained with, but got another one.")
+        raise ValueError(f"`{option}` has to have the encoder that the model was trained with, but has another one.")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@
 
 """Loading of the three pipelines, and its warnings and progress bars."""
 
+import shutil
 from unittest import mock
 
 import diffusers
@@ -87,6 +88,24 @@ def test_a_folder_loads_as_any_of_the_pipelines(pipe, tmp_path, saved):
         assert loaded.config.audiocraft == pipe.config.audiocraft
     for name, weight in loaded.transformer.state_dict().items():
         assert torch.equal(weight, pipe.transformer.state_dict()[name].bfloat16()), name
+
+
+@pytest.mark.parametrize("loader", CLASSES)
+def test_a_folder_within_a_pipeline_shares_its_other_components(pipe, tmp_path, loader):
+    pipe.save_pretrained(tmp_path)
+    pipe.set_defaults(num_inference_steps=7, guidance_scale=2.5)
+    torch.nn.init.ones_(pipe.transformer.proj_out.weight)
+    pipe.save_pretrained(tmp_path / "teacher")
+    for name in ("codec", "text_encoder", "tokenizer"):
+        shutil.rmtree(tmp_path / "teacher" / name)
+    teacher = loader.from_pretrained(tmp_path / "teacher", dtype=torch.bfloat16)
+    assert type(teacher) is loader and teacher.defaults == pipe.defaults
+    assert (teacher.transformer.proj_out.weight == 1).all() and teacher.transformer.dtype == torch.bfloat16
+    assert teacher.codec.dtype == torch.bfloat16
+    for name, weight in teacher.codec.state_dict().items():
+        assert torch.equal(weight, pipe.codec.state_dict()[name].to(weight.dtype)), name
+    with pytest.raises(OSError):
+        loader.from_pretrained(shutil.move(tmp_path / "teacher", tmp_path.parent / f"{tmp_path.name}-alone"))
 
 
 @pytest.mark.parametrize("loader", CLASSES[1:])

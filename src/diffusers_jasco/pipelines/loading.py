@@ -99,7 +99,9 @@ class JascoPipelineLoadingMixin(DiffusionPipeline):
 
         Args:
             pretrained_model_name_or_path (`str` or `os.PathLike`):
-                Folder, Hub id or `checkpoint.th`; or `"jasco-nano"`, the model that ships with this package.
+                Folder, Hub id or `checkpoint.th`; or `"jasco-nano"`, the model that ships with this package, or
+                `"jasco-nano-teacher"`, which it was distilled from. A pipeline folder within another one shares the
+                components that it lacks.
             kwargs:
                 Arguments of [`DiffusionPipeline.from_pretrained`]. For AudioCraft's layout: components (`codec`,
                 `text_encoder`, `tokenizer`, `scheduler`, `guider`, `tempo_model`) that replace those of the checkpoint,
@@ -115,6 +117,7 @@ class JascoPipelineLoadingMixin(DiffusionPipeline):
         checkpoint = find_audiocraft_checkpoint(pretrained_model_name_or_path, **hub)
         if checkpoint is None:
             _check_folder(pretrained_model_name_or_path)
+            kwargs = cls._shared_components(pretrained_model_name_or_path, kwargs) | kwargs
             with _single_progress_bar():
                 pipeline = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
             if "scheduler" in kwargs and stored_steps(pipeline.scheduler) is None:
@@ -137,6 +140,19 @@ class JascoPipelineLoadingMixin(DiffusionPipeline):
         if not os.path.exists(pretrained_model_name_or_path):
             arguments["audiocraft"]["base_model"] = os.fspath(pretrained_model_name_or_path)
         return cls(**loaded, **arguments)
+
+    @classmethod
+    def _shared_components(cls, folder: str | os.PathLike, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The components that a folder within another pipeline's folder lacks, from the latter."""
+        if not os.path.isfile(Path(folder, "model_index.json")):
+            return {}
+        index = cls.load_config(folder)
+        names = cls._get_signature_keys(cls)[0] - kwargs.keys()
+        missing = [name for name in names if (index.get(name) or [None])[0] and not Path(folder, name).is_dir()]
+        if not missing or not os.path.isfile(Path(folder).parent / "model_index.json"):
+            return {}
+        pipeline = super().from_pretrained(Path(folder).parent, **kwargs)
+        return {name: pipeline.components[name] for name in missing}
 
     @classmethod
     def from_pipe(cls, pipeline: DiffusionPipeline, **kwargs: Any) -> Any:

@@ -183,11 +183,14 @@ def checkpoint_folder(folder: str | os.PathLike, force: bool = False) -> Iterato
 
 def component_folder(source: str | os.PathLike, component: str) -> str | os.PathLike:
     """
-    The subfolder of a component if `source` is a pipeline folder, otherwise `source` itself (a folder or Hub id).
+    The subfolder of a component if `source` is a pipeline folder, otherwise `source` itself (a folder or Hub id). A
+    pipeline folder within another one shares the components that it lacks, as the teacher of a distilled model does.
     """
     source = resolve_checkpoint(source)
-    folder = Path(source, component)
-    return folder if folder.is_dir() else source
+    folders = [Path(source, component)]
+    if all(os.path.isfile(Path(folder, "model_index.json")) for folder in (source, Path(source).parent)):
+        folders.append(Path(source).parent / component)
+    return next((folder for folder in folders if folder.is_dir()), source)
 
 
 def hash_file(path: str | os.PathLike) -> str:
