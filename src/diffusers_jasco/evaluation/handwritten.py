@@ -370,16 +370,16 @@ def _render(sketch: Sketch, rate: int, duration: float) -> dict[str, Any]:
     music = torch.zeros(round(duration * rate))
     for (label, start), end in zip(chords, ends):
         chord = parse_chord(label)
-        _add(music, _tone(36 + chord.bass_pitch_class, end - start, rate, 0.12), start, rate)
+        add_sound(music, play_tone(36 + chord.bass_pitch_class, end - start, rate, 0.12), start, rate)
         for note in sorted(chord.pitch_classes):
-            _add(music, _tone(55 + (note - 55) % 12, end - start, rate, 0.06), start, rate)
+            add_sound(music, play_tone(55 + (note - 55) % 12, end - start, rate, 0.06), start, rate)
     for pitch, start, end in melody:
-        _add(music, _tone(pitch, end - start, rate, 0.16), start, rate)
+        add_sound(music, play_tone(pitch, end - start, rate, 0.16), start, rate)
     drums = torch.zeros_like(music)
     sounds = {name: _drum_sound(name, rate) for name in hits}
     for name, times in hits.items():
         for time in times:
-            _add(drums, sounds[name], time, rate)
+            add_sound(drums, sounds[name], time, rate)
     audio = music + drums
     gain = 0.9 / float(audio.abs().max())
     return {
@@ -425,14 +425,15 @@ def _read_steps(pattern: str, step: float, duration: float) -> list[float]:
     return [round(index * step, 4) for index in range(count) if pattern[index % len(pattern)] == "x"]
 
 
-def _add(audio: torch.Tensor, sound: torch.Tensor, start: float, rate: int):
+def add_sound(audio: torch.Tensor, sound: torch.Tensor, start: float, rate: int):
+    """Adds a sound to `audio` `(samples,)` from `start` (seconds) on; the part after the end of `audio` is left out."""
     first = round(start * rate)
     size = min(len(sound), len(audio) - first)
     audio[first : first + size] += sound[:size]
 
 
-def _tone(pitch: int, seconds: float, rate: int, level: float) -> torch.Tensor:
-    """Six harmonics with fades, as clicks would be detected as drums."""
+def play_tone(pitch: int, seconds: float, rate: int, level: float) -> torch.Tensor:
+    """An organ tone `(samples,)`: six harmonics with fades, as clicks would be detected as drums."""
     time = torch.arange(round(seconds * rate)) / rate
     frequency = 440 * 2 ** ((pitch - 69) / 12)
     fade = torch.minimum(time, time.flip(0)).div(0.02).clamp(max=1)

@@ -1,0 +1,179 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Writes the requests of the benchmark as files that any system can read."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ...audio.export import export_audio
+from ...controls.drum_machine import play_hits
+from ...controls.lead_sheet import LeadSheet
+from ...utils.cli import without_warnings
+from ...utils.files import atomic_folder
+from ..output import write_json, write_text
+from .rendering import RATE, TONES, render_song
+from .songs import Song, annotate, hash_songs
+
+
+EDIT_SUFFIX = ".edit"
+INFO_FILE = "benchmark.json"
+REQUESTS_FILE = "requests.jsonl"
+EDITS_FILE = "edits.jsonl"
+MANIFEST_FILE = "jasco.jsonl"
+SHEET_SUFFIXES = (".json", ".mid", ".musicxml", ".abc")
+
+_PEAK = 0.8  # of the drums
+
+_README = """\
+# Requests of the adherence benchmark {version}
+
+{num_songs} songs{selection} and {num_edits} edits. SHA-256 of the songs: `{hash}`.
+
+## Files
+
+- `{requests}`: one JSON object per line for each song: `name`, `caption`, `duration` (seconds), `tempo` (beats per minute),
+  `time_signature`, `key`, `chords` (`[label, start]`), `melody` (`[MIDI number, start, end]`), `drum_hits` (`[drum, start,
+  velocity]`), `drum_onsets`, `beats`, `downbeats`, and `files`. All times are in seconds. In 6/8 and 12/8, a beat is a
+  dotted quarter.
+- `songs/NAME.json`, `.mid`, `.musicxml`, `.abc`: the song as a lead sheet. JSON is the format of diffusers-jasco. MIDI has
+  the melody on channel 1, chords on channel 2 and drums on channel 10. ABC has no drums.
+- `songs/NAME.lab`: the chords with their start and end in seconds.
+- `songs/NAME.drums.flac`: the drums as audio, for songs with drums. A drum machine plays them; no sound font is used.
+- `{edits}`: one JSON object per line for each edit, with the same fields for the edited song, the recording to edit
+  (`source`), and the `region` (start and end in seconds) in which the chords change. Outside of the region, the recording
+  should stay as it is. In the region, there is no melody.
+- `edits/NAME.source.flac`: the recording to edit, of organ tones and the drum machine.
+- `edits/NAME.json`, `.mid`, `.musicxml`, `.abc`, `.lab`: the edited song.
+- `{manifest}`: the same requests for `scripts/generate_jasco.py` of diffusers-jasco.
+- `{info}`: version and hash of the songs.
+
+## Your answers
+
+Write one audio file for each request into a folder: `NAME.wav` for a song (for example `{example}.wav`) and
+`NAME{edit_suffix}.wav` for an edit. Files can also be `.flac`, `.mp3`, `.ogg`, and others, with any sampling rate and number
+of channels. They begin at the beginning of the song, and last as long as the request; longer files are cut. Songs can be
+left out, and so can edits. You may use the caption and any of the controls: state which ones.
+
+    python scripts/benchmark_adherence.py --score FOLDER
+"""
+
+
+@without_warnings()
+def export_requests(folder: Path, songs: Sequence[Song], version: str = "v1", is_complete: bool = True):
+    r"""
+    Writes the requests. The same songs give the same files.
+
+    Args:
+        folder (`Path`): a new folder; one that an earlier export wrote is replaced.
+        songs (`Sequence[Song]`): the songs.
+        version (`str`, defaults to `"v1"`): version of the set.
+        is_complete (`bool`, defaults to `True`): whether these are all songs of the version.
+
+    Raises:
+        `ValueError`: if the folder contains something else.
+    """
+    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / INFO_FILE).is_file())):
+        raise ValueError(f"{folder} is neither empty nor an export of the benchmark: choose another folder.")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    edits = [song for song in songs if song.edited_sheet is not None]
+    with atomic_folder(folder) as target:
+        for name in ("songs", "edits"):
+            (target / name).mkdir(parents=True)
+        write_lines(target / REQUESTS_FILE, (_export_song(song, target) for song in songs))
+        write_lines(target / EDITS_FILE, (_export_edit(song, target) for song in edits))
+        write_lines(target / MANIFEST_FILE, [*map(_to_manifest, songs), *map(_edit_to_manifest, edits)])
+        info = {"version": version, "sha256": hash_songs(version), "songs": [song.name for song in songs]}
+        write_json(target / INFO_FILE, info)
+        text = _README.format(
+            version=version,
+            num_songs=len(songs),
+            selection="" if is_complete else " (a part of the set)",
+            num_edits=len(edits),
+            hash=info["sha256"],
+            requests=REQUESTS_FILE,
+            edits=EDITS_FILE,
+            manifest=MANIFEST_FILE,
+            info=INFO_FILE,
+            example=songs[0].name,
+            edit_suffix=EDIT_SUFFIX,
+        )
+        write_text(target / "README.md", text)
+
+
+def write_lines(path: Path, lines: Iterable[dict[str, Any]]):
+    """Writes JSON Lines, with numbers rounded to microseconds."""
+    write_text(path, "".join(json.dumps(_round(line), ensure_ascii=False) + "\n" for line in lines))
+
+
+def _round(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _round(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_round(item) for item in value]
+    return round(value, 6) if isinstance(value, float) else value
+
+
+def save_sheet(sheet: LeadSheet, stem: Path) -> list[str]:
+    """Writes a sheet in all formats, and its chords as `.lab`. Returns the names of the files."""
+    without_hits = tuple(
+        replace(section, bars=tuple(replace(bar, hits=()) for bar in section.bars)) for section in sheet.sections
+    )
+    written = {suffix: sheet for suffix in (*SHEET_SUFFIXES, ".lab")}
+    written[".abc"] = replace(sheet, sections=without_hits)  # ABC has no drums
+    for suffix, version in written.items():
+        version.save(stem.with_name(stem.name + suffix))
+    return [stem.name + suffix for suffix in written]
+
+
+def _export_song(song: Song, folder: Path) -> dict[str, Any]:
+    annotations = annotate(song.sheet, song.name)
+    files = [f"songs/{name}" for name in save_sheet(song.sheet, folder / "songs" / song.name)]
+    if annotations["drum_hits"]:
+        drums = torch.from_numpy(play_hits(annotations["drum_hits"], annotations["duration"], RATE))[None]
+        files.append(f"songs/{song.name}.drums.flac")
+        export_audio(drums * min(1.0, _PEAK / float(drums.abs().max())), folder / files[-1], RATE)
+    return annotations | {"files": files}
+
+
+def _export_edit(song: Song, folder: Path) -> dict[str, Any]:
+    source = f"edits/{song.name}.source.flac"
+    export_audio(render_source(song), folder / source, RATE)
+    files = [f"edits/{name}" for name in save_sheet(song.edited_sheet, folder / "edits" / song.name)]
+    annotations = annotate(song.edited_sheet, song.name + EDIT_SUFFIX)
+    return annotations | {"source": source, "region": list(song.region), "files": files}
+
+
+def render_source(song: Song) -> torch.Tensor:
+    """The recording of a song that is to be edited: `(1, samples)` at 32 kHz, rounded to the 24 bits of its file."""
+    audio = render_song(annotate(song.sheet), song.programs, TONES)
+    return (audio.double() * 2**23).round().div(2**23).float()
+
+
+def _to_manifest(song: Song) -> dict[str, Any]:
+    return {"name": song.name, "lead_sheet": f"songs/{song.name}.json"}
+
+
+def _edit_to_manifest(song: Song) -> dict[str, Any]:
+    return {
+        "name": song.name + EDIT_SUFFIX,
+        "audio": f"edits/{song.name}.source.flac",
+        "regions": [list(song.region)],
+        "lead_sheet": f"edits/{song.name}.json",
+    }

@@ -1,0 +1,183 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Tables of the benchmark's scores."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from ..metrics.sample_sizes import describe_shortage
+from .judges import ALL_JUDGES, JUDGES
+from .scoring import MIN_EDITS, SystemResult, list_metrics
+
+
+COLUMNS = {
+    ("chords", "root"): "chord roots",
+    ("chords", "majmin"): "majmin",
+    ("chords", "tetrads"): "tetrads",
+    ("chords", "iou"): "IoU",
+    ("melody", "pitch"): "raw pitch",
+    ("melody", "chroma"): "raw chroma",
+    ("drums", "onset_f1"): "onsets, 50 ms",
+    ("drums", "onset_f1_70ms"): "onsets, 70 ms",
+    ("beats", "beat_f1"): "beats",
+    ("beats", "acc1"): "tempo Acc1",
+    ("beats", "acc2"): "tempo Acc2",
+    ("chords", "key"): "key",
+    ("drift", "in_time"): "in time",
+}
+
+# What papers report, the metric of the benchmark, and its judge. Their own judges differ.
+PROTOCOLS = (
+    ("MusiConGen", "chord majmin", "BTC", "chord extractor/majmin"),
+    ("MusiConGen", "chord triads", "BTC", "chord extractor/triads"),
+    ("MusiConGen", "chord tetrads", "BTC", "chord extractor/tetrads"),
+    ("MusiConGen", "beat F1 (70 ms)", "madmom", "beat extractor/beat_f1"),
+    ("MuseControlLite", "melody accuracy", "chromagram", "melody extractor/chroma"),
+    ("MuseControlLite", "rhythm F1", "madmom", "beat extractor/beat_f1"),
+    ("YuE2", "target chord agreement", "SheetSage2", "chord extractor/majmin"),
+    ("YuE2", "target pitch accuracy", "SheetSage2", "melody extractor/pitch"),
+    ("YuE2", "weighted key score", "SheetSage2", "key extractor/key"),
+    ("YuE2", "tempo Acc2", "madmom", "beat extractor/acc2"),
+)
+
+
+def write_report(systems: Sequence[SystemResult], references: Sequence[SystemResult], about: dict[str, Any]) -> str:
+    r"""
+    Writes all tables.
+
+    Args:
+        systems (`Sequence[SystemResult]`): results of [`~evaluation.benchmark.scoring.score_folder`].
+        references (`Sequence[SystemResult]`): those of [`~evaluation.benchmark.scoring.reference_rows`].
+        about (`dict`): that of [`~evaluation.benchmark.scoring.describe_set`].
+
+    Returns:
+        `str`: Markdown.
+    """
+    rendering = about["rendering"]
+    font = f" with {rendering['soundfont']}" if "soundfont" in rendering else ""
+    intro = (
+        f"Songs of {about['version']} (SHA-256 `{about['sha256'][:16]}…`): {len(about['songs'])}."
+        f" The rendered truth: {rendering['renderer']}{font}; drums by the drum machine."
+    )
+    parts = ["# Adherence benchmark", intro]
+    if problems := [f"- {system.name}: {problem}" for system in systems for problem in system.problems]:
+        parts += ["## Files", "\n".join(problems)]
+    rows = [*references, *systems]
+    parts += ["## Adherence", _write_adherence(rows), "## Scores by judge", _write_scores(rows)]
+    parts += ["## In the words of papers", _write_protocols(rows), "## Drift", _write_drift(rows)]
+    if any(system.edits for system in systems):
+        parts += ["## Edits", _write_edits(systems)]
+    parts += ["## Judges", _table(["judge", "method and training"], [[name, JUDGES[name]] for name in JUDGES])]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _with_interval(value: float, low: float, high: float, digits: int = 2) -> str:
+    if math.isnan(value):
+        return ""
+    return f"{value:z.{digits}f} ({low:z.{digits}f} … {high:z.{digits}f})"
+
+
+def _write_adherence(rows: Sequence[SystemResult]) -> str:
+    """A of the lowest judge that counts, with its interval."""
+    lines = []
+    for system in rows:
+        reported = system.reported
+        cells = []
+        for metric in COLUMNS:
+            row = reported.get(metric)
+            short = next((row for row in system.adherence if (row.control, row.metric) == metric), None)
+            if row is not None:
+                cells.append(_with_interval(row.value, row.low, row.high))
+            elif short is not None and short.num_clips < short.min_clips:
+                cells.append(describe_shortage(short.num_clips, short.min_clips))
+            else:
+                cells.append("")
+        lines.append([system.name, str(len(system.songs)), *cells])
+    return _table(["A", "songs", *COLUMNS.values()], lines)
+
+
+def _write_scores(rows: Sequence[SystemResult]) -> str:
+    """Mean scores of all judges. Those of judges that do not count are in parentheses."""
+    ceilings = {(row.estimator, row.metric): row for row in rows[0].adherence}
+    lines = []
+    for control, metric in list_metrics():
+        for judge in ALL_JUDGES:
+            if judge.control != control or metric not in judge.metrics:
+                continue
+            key = f"{judge.name}/{metric}"
+            row = ceilings.get((judge.name, metric))
+            is_weak = row is not None and row.num_clips >= row.min_clips and not row.counts
+            cells = [_with_interval(*system.raw.get(key, (math.nan,) * 3)) for system in rows]
+            lines.append([control, metric, f"({judge.name})" if is_weak else judge.name, *cells])
+    return _table(["control", "metric", "judge", *(system.name for system in rows)], lines)
+
+
+def _write_protocols(rows: Sequence[SystemResult]) -> str:
+    lines = [
+        [paper, name, theirs, key.replace("/", ": "), *(_percent(system.raw.get(key)) for system in rows)]
+        for paper, name, theirs, key in PROTOCOLS
+    ]
+    return _table(["paper", "metric", "its judge", "judge here", *(system.name for system in rows)], lines)
+
+
+def _percent(score: tuple[float, float, float] | None) -> str:
+    return "" if score is None or math.isnan(score[0]) else f"{100 * score[0]:.1f}"
+
+
+def _write_drift(rows: Sequence[SystemResult]) -> str:
+    lines = []
+    for system in rows:
+        if not (drift := system.drift):
+            continue
+        parts = [_share(value) for value in drift["in_time_after"].values()]
+        numbers = [_number(drift["lag"], "ms"), _number(drift["slope"], "ms/min")]
+        lines.append([system.name, str(drift["num_windows"]), _share(drift["in_time"]), *parts, *numbers])
+    head = ["", "windows of 10 s", "in time", "0–30 s", "30–60 s", "after 60 s", "median lag", "median slope"]
+    return _table(head, lines)
+
+
+def _share(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.0%}"
+
+
+def _number(value: float, unit: str) -> str:
+    return "" if math.isnan(value) else f"{value:.1f} {unit}"
+
+
+def _write_edits(systems: Sequence[SystemResult]) -> str:
+    lines = []
+    for system in systems:
+        edits = system.edits
+        if not edits.get("num_edits"):
+            continue
+        outside = [_with_interval(*edits[key], 1) for key in ("snr", "log_mel")]
+        outside += [_with_interval(*edits[key]) for key in ("chroma", "onsets")]
+        inside = []
+        for metric in ("root", "majmin"):
+            row = next((row for row in edits["reported"] if row["metric"] == metric), None)
+            short = describe_shortage(edits["num_edits"], MIN_EDITS) if edits["num_edits"] < MIN_EDITS else ""
+            inside.append(short if row is None else _with_interval(row["value"], row["low"], row["high"]))
+        exact = f"{edits['num_exact']} of {edits['num_edits']}"
+        lines.append([system.name, exact, *outside, *inside])
+    head = ["", "exact outside", "SNR outside (dB)", "log-mel distance (dB)", "chroma", "onsets"]
+    return _table([*head, "A: new chord roots", "A: new majmin"], lines)
+
+
