@@ -123,6 +123,7 @@ setup(
             "extraction/weights/*/*",
             "evaluation/estimators/weights/*/*",
             "evaluation/test_set_data/*/*",
+            "evaluation/benchmark_data/*/*",
         ]
     },
     python_requires=">=3.11",

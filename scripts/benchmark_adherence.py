@@ -72,7 +72,7 @@ def main(args: list[str] | None = None):
     if args.export is not None:
         is_complete = len(songs) == len(load_songs(args.version))
         export_requests(args.export, songs, args.version, is_complete)
-        print(f"{args.export}: requests for {len(songs)} songs; see {args.export / 'README.md'}")
+        print(f"{args.export}: requests for {len(songs)} song(s); see {args.export / 'README.md'}")
     if not args.score:
         return
     for package in ("mir_eval", "librosa"):

@@ -37,6 +37,7 @@ INFO_FILE = "benchmark.json"
 REQUESTS_FILE = "requests.jsonl"
 EDITS_FILE = "edits.jsonl"
 MANIFEST_FILE = "jasco.jsonl"
+CAPTIONS_FILE = "jasco_captions.jsonl"
 SHEET_SUFFIXES = (".json", ".mid", ".musicxml", ".abc")
 
 _PEAK = 0.8  # of the drums
@@ -61,7 +62,8 @@ _README = """\
   should stay as it is. In the region, there is no melody.
 - `edits/NAME.source.flac`: the recording to edit, of organ tones and the drum machine.
 - `edits/NAME.json`, `.mid`, `.musicxml`, `.abc`, `.lab`: the edited song.
-- `{manifest}`: the same requests for `scripts/generate_jasco.py` of diffusers-jasco.
+- `{manifest}`: the same requests for `scripts/generate_jasco.py` of diffusers-jasco; `{captions}`: only the captions and
+  durations of the songs.
 - `{info}`: version and hash of the songs.
 
 ## Your answers
@@ -99,6 +101,10 @@ def export_requests(folder: Path, songs: Sequence[Song], version: str = "v1", is
         write_lines(target / REQUESTS_FILE, (_export_song(song, target) for song in songs))
         write_lines(target / EDITS_FILE, (_export_edit(song, target) for song in edits))
         write_lines(target / MANIFEST_FILE, [*map(_to_manifest, songs), *map(_edit_to_manifest, edits)])
+        captions = [
+            {"name": song.name, "prompt": song.sheet.prompt, "duration": song.sheet.duration} for song in songs
+        ]
+        write_lines(target / CAPTIONS_FILE, captions)
         info = {"version": version, "sha256": hash_songs(version), "songs": [song.name for song in songs]}
         write_json(target / INFO_FILE, info)
         text = _README.format(
@@ -110,6 +116,7 @@ def export_requests(folder: Path, songs: Sequence[Song], version: str = "v1", is
             requests=REQUESTS_FILE,
             edits=EDITS_FILE,
             manifest=MANIFEST_FILE,
+            captions=CAPTIONS_FILE,
             info=INFO_FILE,
             example=songs[0].name,
             edit_suffix=EDIT_SUFFIX,

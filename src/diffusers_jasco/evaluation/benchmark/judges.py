@@ -32,7 +32,7 @@ from ...utils.optional_imports import import_optional
 from ..adherence import NUM_OTHERS, Metric, derangements
 from ..control_estimators import ESTIMATORS, Estimator, score_beat_estimate, score_label_estimate
 from ..estimators.spectra import SAMPLING_RATE, load_mono
-from ..metrics.chords import Chords, pair_labels, score_chords, weigh_overlap
+from ..metrics.chords import Chords, pair_labels, weigh_overlap
 from ..metrics.drift import measure_drift
 from ..metrics.key import score_key
 from ..metrics.onsets import score_onsets
@@ -167,7 +167,9 @@ def keep_region(item: dict[str, Any], region: tuple[float, float]) -> dict[str, 
     """The annotations with chords in a region only, and `"N"`, which is not scored, outside of it."""
     start, end = region
     chords = [(label, max(time, start)) for label, time in cut_chords(item["chords"], 0.0, end)]
-    sounding = [chord for index, chord in enumerate(chords) if index + 1 == len(chords) or chords[index + 1][1] > start]
+    sounding = [
+        chord for index, chord in enumerate(chords) if index + 1 == len(chords) or chords[index + 1][1] > start
+    ]
     silence = [(NO_CHORD, end)] if end < item["duration"] - 1e-6 else []
     return item | {"chords": [*([(NO_CHORD, 0.0)] if start > 0 else []), *sounding, *silence]}
 

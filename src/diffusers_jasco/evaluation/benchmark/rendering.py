@@ -29,7 +29,6 @@ from ...controls.chord_labels import parse_chord
 from ...controls.drum_machine import play_hits
 from ...data.synthetic.rendering import RENDERERS, Renderer, find_soundfonts, get_renderer
 from ..handwritten import add_sound, play_tone
-from .songs import annotate
 
 
 TONES = "tones"

@@ -179,5 +179,3 @@ def _write_edits(systems: Sequence[SystemResult]) -> str:
         lines.append([system.name, exact, *outside, *inside])
     head = ["", "exact outside", "SNR outside (dB)", "log-mel distance (dB)", "chroma", "onsets"]
     return _table([*head, "A: new chord roots", "A: new majmin"], lines)
-
-

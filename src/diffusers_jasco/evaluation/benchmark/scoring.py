@@ -44,6 +44,7 @@ MIN_SHARE = 0.5  # of the requested duration; shorter files are not scored
 MIN_EDITS = 8
 EDGE = 0.1  # seconds beside a region that count neither as edited nor as preserved, except for exact preservation
 MAX_SNR = 120.0  # dB, for equal samples
+MIN_SLOPE_LAGS = 4  # with fewer windows, a slope is mostly noise
 AFTER = (0.0, 30.0, 60.0)  # seconds at which the parts of songs begin in which drift is reported
 
 Scores = dict[Metric, np.ndarray]
@@ -124,7 +125,9 @@ def analyze_songs(
         [`InputError`]: for fewer than two songs, as floors are scores of other songs.
     """
     if len(songs) < 2:
-        raise InputError(f"`songs` have to be at least 2, as each is compared with others, but there is {len(songs)}.", "songs")
+        raise InputError(
+            f"`songs` have to be at least 2, as each is compared with others, but there is {len(songs)}.", "songs"
+        )
     items = [annotate(song.sheet, song.name) for song in songs]
     estimates, drift = [], []
     for song, item in zip(songs, tqdm(items, "renderings", unit="song", disable=not progress)):
@@ -171,7 +174,9 @@ def find_answers(folder: Path, names: Sequence[str]) -> tuple[dict[str, Path], l
     for name, paths in found.items():
         if len(paths) > 1:
             files = ", ".join(path.name for path in paths)
-            raise InputError(f"`score`: {folder} has {len(paths)} files for {name}: {files}. Keep one of them.", "score")
+            raise InputError(
+                f"`score`: {folder} has {len(paths)} files for {name}: {files}. Keep one of them.", "score"
+            )
     if not found:
         raise InputError(f"`score`: {folder} has no audio file for any request, such as {names[0]}.wav.", "score")
     messages = [f"ignored, as no request has their name: {list_names(others)}"] if others else []
@@ -286,7 +291,12 @@ def describe_drift(audio: Any, item: dict[str, Any]) -> dict[str, Any] | None:
     waveform, rate = audio
     samples = resample(waveform.mean(dim=0), rate, SAMPLING_RATE).numpy()
     drift = measure_drift(cut_samples(samples, item["duration"]), item["drum_onsets"])
-    return {"times": drift.times.tolist(), "lags": drift.lags.tolist(), "slope": drift.slope}
+    is_long = np.sum(~np.isnan(drift.lags)) >= MIN_SLOPE_LAGS
+    return {
+        "times": drift.times.tolist(),
+        "lags": drift.lags.tolist(),
+        "slope": drift.slope if is_long else math.nan,
+    }
 
 
 def summarize_drift(songs: Sequence[dict[str, Any] | None]) -> dict[str, Any]:
@@ -299,7 +309,7 @@ def summarize_drift(songs: Sequence[dict[str, Any] | None]) -> dict[str, Any]:
     Returns:
         `dict`: `num_windows` (of 10 s), `in_time` (share of windows with a lag of at most 70 ms), the same for windows that
         begin after 0, 30 and 60 s (`in_time_after`), `lag` (median of the sizes of the lags in ms), and `slope` (median of
-        the sizes of the slopes in ms per minute).
+        the sizes of the slopes in ms per minute, of songs with at least four lags).
     """
     known = [song for song in songs if song is not None]
     times = np.array([time for song in known for time in song["times"]])

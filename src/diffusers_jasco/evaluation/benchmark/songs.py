@@ -96,7 +96,9 @@ def load_songs(version: str = "v1", names: Sequence[str] | None = None) -> list[
     known = {key: song for song in songs for key in (song.name, song.name.partition("_")[0])}
     for name in names:
         if name not in known:
-            raise InputError(f"`songs`: there is no song {name!r}; songs: {list_names([s.name for s in songs])}.", "songs")
+            raise InputError(
+                f"`songs`: there is no song {name!r}; songs: {list_names([s.name for s in songs])}.", "songs"
+            )
     chosen = {known[name].name for name in names}
     return [song for song in songs if song.name in chosen]
 
@@ -173,14 +175,22 @@ def _read_section(letter: str, section: dict[str, Any], signature: TimeSignature
     melody: list[tuple[int, Fraction, Fraction]] = []
     for number, bar in enumerate(melody_bars):
         notes = [
-            (pitch, Fraction(start).limit_denominator(_MAX_DENOMINATOR), Fraction(end).limit_denominator(_MAX_DENOMINATOR))
+            (
+                pitch,
+                Fraction(start).limit_denominator(_MAX_DENOMINATOR),
+                Fraction(end).limit_denominator(_MAX_DENOMINATOR),
+            )
             for pitch, start, end in melody_from_text(bar, _PER_MINUTE)
         ]
         words = (word.partition(":")[2] for word in bar.split())
         if (length := sum(Fraction(word or 1) for word in words)) != signature.length:
-            raise ValueError(f"{place}: bar {number + 1} of the melody has {length} quarter notes, not {signature.length}.")
+            raise ValueError(
+                f"{place}: bar {number + 1} of the melody has {length} quarter notes, not {signature.length}."
+            )
         if outside := [pitch for pitch, _, _ in notes if not LOWEST_PITCH <= pitch <= HIGHEST_PITCH]:
-            raise ValueError(f"{place}: bar {number + 1} of the melody has the pitch {outside[0]}, outside of G2 to B6.")
+            raise ValueError(
+                f"{place}: bar {number + 1} of the melody has the pitch {outside[0]}, outside of G2 to B6."
+            )
         start = number * signature.length
         melody += [(pitch, start + first, start + last) for pitch, first, last in notes]
     length = len(melody_bars) * signature.length
@@ -195,7 +205,8 @@ def _read_chords(text: str, signature: TimeSignature, num_bars: int, place: str)
         raise ValueError(f"{place}: the chords have {len(bars)} bars, but there are {num_bars}.")
     placed = place_bars(bars, lambda position: position)
     return [
-        (label, Fraction(position).limit_denominator(_MAX_DENOMINATOR) * signature.length) for label, position in placed
+        (label, Fraction(position).limit_denominator(_MAX_DENOMINATOR) * signature.length)
+        for label, position in placed
     ]
 
 
