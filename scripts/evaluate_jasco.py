@@ -35,7 +35,8 @@ versions are comparable, and `--dataset` a prepared dataset. Conditions:
     handwritten handwritten chord progressions, melodies and beats: all together, each alone, none
 
 The output folder contains `report.md`, `report.json`, a figure per metric in `pictures/`, and the generated clips in
-`audio/`. To resume an interrupted run, run the same command again: existing clips are reused.
+`audio/`. To resume an interrupted run, run the same command again: existing clips are reused. With `--num_proc n`, n
+processes generate, and with `--engine ray` those of a Ray cluster.
 docs/guides/evaluation/metrics.md explains the scores. Use the validation split for every choice, and the test set
 once per version of a model.
 """
@@ -72,9 +73,10 @@ from diffusers_jasco.evaluation.test_sets import (
     verify_clips,
 )
 from diffusers_jasco.evaluation.words_alone import evaluate_words
-from diffusers_jasco.generation.batches import hash_pipeline
-from diffusers_jasco.utils.arguments import CommandParser, add_device, check_writable, integer, number, seed
+from diffusers_jasco.generation.batches import create_workers, hash_pipeline
+from diffusers_jasco.utils.arguments import CommandParser, check_writable, integer, number, seed
 from diffusers_jasco.utils.cli import run_command
+from diffusers_jasco.utils.engines import add_engine_arguments, check_engine_arguments, create_engine
 from diffusers_jasco.utils.optional_imports import import_optional
 
 
@@ -128,9 +130,10 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     add("--clap", help="folder or Hub id of a CLAP model, to measure the CLAP score as well")
     add("--renderer", choices=("fluidsynth", "tinysoundfont"), default="fluidsynth")
     add("--soundfonts", nargs="+", help="General MIDI fonts (default: the installed ones)")
-    add_device(parser)
+    add_engine_arguments(parser)
     add("--seed", type=seed, default=0, help="random seed of noise, swaps, floors and intervals, but not of the clips")
     args = parser.parse_args(args)
+    check_engine_arguments(parser, args)
     defaults = [name for name in ALL_CONDITIONS if name != CAPTIONS or args.test_set is not None]
     args.conditions = defaults if args.conditions is None else [name.strip() for name in args.conditions.split(",")]
     if unknown := sorted(set(args.conditions) - set(ALL_CONDITIONS)):
@@ -154,10 +157,12 @@ def main(args: list[str] | None = None):
     check_writable(args.output)
     for package in ("matplotlib", "mir_eval"):
         import_optional(package, "eval")
+    engine = create_engine(args)
     embedding = load_embedding(args.embedding)
 
     # 1. Load the pipeline and the clips, and open the output folder
-    pipe = JascoPipeline.from_pretrained(args.checkpoint).to(args.device)
+    pipe = JascoPipeline.from_pretrained(args.checkpoint)
+    workers = create_workers(engine, args.checkpoint, args.device, pipe)
     pipe.set_progress_bar_config(disable=True)
     items, handwritten = load_items(args, pipe.sampling_rate), handwritten_items(pipe.sampling_rate, args.duration)
     fingerprint = {key: getattr(args, key) for key in FINGERPRINT_OPTIONS} | {
@@ -178,6 +183,7 @@ def main(args: list[str] | None = None):
         "settings": {key: getattr(args, key) for key in GUIDANCE if getattr(args, key) is not None},
         "progress": True,
         "min_clips": args.min_clips,
+        "workers": workers,
     }
     audio = args.output / "audio"
     if conditions := [name for name in args.conditions if name != HANDWRITTEN]:

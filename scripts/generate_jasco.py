@@ -32,7 +32,10 @@ or a clip of a dataset (`metadata.jsonl`), or a line of AudioCraft's `data.jsonl
 
 The output is `<name>.flac` for each clip (`<name>.wav` for edits of floating-point and lossy files), with `<name>.json`
 for the request, seed, tempo, sampling rate, a hash of the model, and the scores of the takes of `best_of`. The same command resumes a killed run, and
-regenerates clips whose lines have changed. Lines that fail are reported in `errors.jsonl`. With `--shard i/n`, n runs on different machines share the work.
+regenerates clips whose lines have changed. Lines that fail are reported in `errors.jsonl`.
+
+With `--num_proc n`, n processes share the work, with `--engine ray` those of a Ray cluster, and with `--shard i/n`, n
+runs on different machines. The files are the same for the same batches and number of threads.
 """
 
 import argparse
@@ -44,11 +47,12 @@ from pathlib import Path
 from diffusers_jasco import JascoPipeline
 from diffusers_jasco.audio.export import FORMATS
 from diffusers_jasco.evaluation import generate_best
-from diffusers_jasco.generation.batches import GenerationRequest, save_clips
+from diffusers_jasco.generation.batches import GenerationRequest, create_workers, save_clips
 from diffusers_jasco.generation.requests import SETTINGS, InvalidLine, read_requests
-from diffusers_jasco.utils.arguments import CommandParser, add_device, check_writable, integer, number, seed
+from diffusers_jasco.utils.arguments import CommandParser, check_writable, integer, number, seed
 from diffusers_jasco.utils.bundled import BUNDLED
 from diffusers_jasco.utils.cli import run_command, select_shard
+from diffusers_jasco.utils.engines import add_engine_arguments, check_engine_arguments, create_engine
 from diffusers_jasco.utils.files import replace_file
 
 
@@ -74,8 +78,10 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     add("--loudness", type=number(-70, 0, unit="LUFS"), help="target loudness in LUFS, such as -14")
     add("--batch_size", type=integer(1), default=8, help="maximum number of clips per batch")
     add("--shard", metavar="i/n", help="generate only shard i of n, starting at 0")
-    add_device(parser)
-    return parser.parse_args(args)
+    add_engine_arguments(parser)
+    parsed = parser.parse_args(args)
+    check_engine_arguments(parser, parsed)
+    return parsed
 
 
 def main(args: list[str] | None = None) -> int:
@@ -85,16 +91,18 @@ def main(args: list[str] | None = None) -> int:
         raise FileNotFoundError(f"`manifest`: the file or folder {args.manifest} does not exist.")
     settings = {key: getattr(args, key) for key in SETTINGS if getattr(args, key) is not None}
     defaults = GenerationRequest(name="", duration=args.duration, settings=settings, best_of=args.best_of)
-    pipe = JascoPipeline.from_pretrained(args.checkpoint).to(args.device)
+    engine = create_engine(args)
+    pipe = JascoPipeline.from_pretrained(args.checkpoint)
     entries = read_requests(args.manifest, defaults, args.seed, pipe.transformer.controls)
     entries = select_shard(entries, args.shard)
     requests = [entry for entry in entries if isinstance(entry, GenerationRequest)]
     errors = [{"line": entry.line, "error": entry.error} for entry in entries if isinstance(entry, InvalidLine)]
 
+    workers = create_workers(engine, args.checkpoint, args.device, pipe)
     pipe.set_progress_bar_config(disable=True)
     metadata = None if args.no_metadata else {"checkpoint": args.checkpoint}
     generate = functools.partial(generate_best, batch_size=args.batch_size)
-    options = {"progress": True, "metadata": metadata, "generate": generate}
+    options = {"progress": True, "metadata": metadata, "generate": generate, "workers": workers}
     errors += save_clips(pipe, requests, args.output, args.batch_size, f".{args.format}", args.loudness, **options)
 
     name = "errors.jsonl" if args.shard is None else f"errors-{args.shard.replace('/', '-of-')}.jsonl"

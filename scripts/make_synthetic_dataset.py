@@ -27,13 +27,9 @@ with the same arguments.
 """
 
 import argparse
-import contextlib
 import json
-import multiprocessing
 import os
 import sys
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import soundfile
@@ -44,7 +40,8 @@ from diffusers_jasco.data import SyntheticMusic
 from diffusers_jasco.data.synthetic.composition import SPLITS, STEMS, SUBSETS
 from diffusers_jasco.data.synthetic.music import STARTS
 from diffusers_jasco.utils.arguments import CommandParser, check_writable, integer, number, seed
-from diffusers_jasco.utils.cli import end_with_parent, run_command
+from diffusers_jasco.utils.cli import run_command
+from diffusers_jasco.utils.engines import LocalEngine, map_in_order
 
 
 CLIPS_PER_WORKER = 32
@@ -64,7 +61,7 @@ def parse_args(args=None) -> argparse.Namespace:
     parser.add_argument("--soundfonts", nargs="+", help="General MIDI sound fonts (default: the installed ones)")
     parser.add_argument("--stems", nargs="*", choices=STEMS, default=["drums"], help="stems to write")
     parser.add_argument("--seed", type=seed, default=0)
-    parser.add_argument("--num_workers", type=integer(0), help="worker processes; 0: none (default: automatic)")
+    parser.add_argument("--num_workers", type=integer(0), help="processes; 0 and 1: only this one (default: automatic)")
     return parser.parse_args(args)
 
 
@@ -125,27 +122,15 @@ def main(args=None):
     indices = range(args.first_clip + len(lines), args.first_clip + args.num_clips)
 
     write = Writer(music, args.output, args.stems)
-    with contextlib.ExitStack() as stack:
-        lines = map(write, indices)
-        num_workers = args.num_workers
-        if num_workers is None:
-            num_workers = choose_num_workers(len(indices), os.cpu_count() or 1)
-        if num_workers > 0:
-            # Processes instead of threads, because synthesizers are stateful.
-            pool = ProcessPoolExecutor(num_workers, multiprocessing.get_context("spawn"), end_with_parent)
-            stack.callback(pool.shutdown, cancel_futures=True)
-            futures = [pool.submit(write, index) for index in indices]
-            lines = (future.result() for future in futures)
-        file = stack.enter_context(open(unfinished, "a"))
-        try:
-            for line in tqdm(lines, total=len(indices), unit="clip"):
-                file.write(line + "\n")
-                file.flush()
-        except BrokenProcessPool as error:
-            raise OSError(
-                "A process was killed, possibly due to lack of memory. The same command with a smaller --num_workers"
-                " resumes the run."
-            ) from error
+    num_workers = args.num_workers
+    if num_workers is None:
+        num_workers = choose_num_workers(len(indices), os.cpu_count() or 1)
+    # Processes instead of threads, because synthesizers are stateful.
+    lines = map_in_order(LocalEngine(num_workers), write, indices)
+    with open(unfinished, "a") as file:
+        for line in tqdm(lines, total=len(indices), unit="clip"):
+            file.write(line + "\n")
+            file.flush()
     os.replace(unfinished, finished)
 
 

@@ -24,20 +24,18 @@ encodes the clips.
 `--audio`, `--output` and `--captions` may be URLs that fsspec supports (`s3://`, `hf://`, ...). The output is described
 in `diffusers_jasco/data/preparation/assembly.py`.
 
-`--resume` continues a killed run, with the same result. Unusable tracks are reported in `errors.jsonl`. With `--shard
-i/n`, n runs on different machines share the work; a final run without `--shard` assembles the tracks.
+`--resume` continues a killed run, with the same result. Unusable tracks are reported in `errors.jsonl`. With `--num_proc
+n`, n processes share the work, and with `--engine ray` those of a Ray cluster, with the same result. With `--shard i/n`, n
+runs on different machines do; a final run without `--shard` assembles the tracks.
 """
 
 import argparse
+import functools
 import json
-import multiprocessing
 import sys
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Sequence
 from dataclasses import fields, replace
 
-import torch
 from tqdm import tqdm
 
 from diffusers_jasco.codecs import load_codec
@@ -47,8 +45,15 @@ from diffusers_jasco.data.preparation.settings import PreparationSettings
 from diffusers_jasco.data.preparation.track import find_track, prepare_track
 from diffusers_jasco.data.sources import Source, find_sources, warn_of_unused_fields
 from diffusers_jasco.text_encoders import load_text_encoder
-from diffusers_jasco.utils.arguments import CommandParser, add_device, integer, number
-from diffusers_jasco.utils.cli import end_with_parent, run_command, select_shard
+from diffusers_jasco.utils.arguments import CommandParser, integer, number
+from diffusers_jasco.utils.cli import run_command, select_shard
+from diffusers_jasco.utils.engines import (
+    LostWorkerError,
+    add_engine_arguments,
+    check_engine_arguments,
+    create_engine,
+)
+from diffusers_jasco.utils.errors import list_names
 from diffusers_jasco.utils.files import is_leftover, remove_leftovers
 
 
@@ -70,7 +75,6 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     add("--captions", help="CSV with file_name and caption (default: <track>.txt, <track>.json or tags)")
     add("--encode", metavar="CODEC", help="folder of a codec or pipeline to encode the clips with")
     add("--text_encoder", help="frozen T5 (folder or Hub id) or pipeline to encode the captions with")
-    add_device(parser, "cpu")
     add(
         "--sampling_rate",
         type=integer(1000, 655_350),
@@ -88,10 +92,12 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
         " with fewer than 20 tracks or albums)",
     )
     add("--webdataset", action="store_true", help="also write tar shards; once written, --resume updates them")
-    add("--num_proc", type=integer(1), default=1, help="number of processes")
+    add_engine_arguments(parser, "cpu", threads=False)
     add("--shard", metavar="i/n", help="prepare only shard i of n of the tracks, starting at 0")
     add("--resume", action="store_true", help="resume the run in the output folder")
-    return parser.parse_args(args)
+    parsed = parser.parse_args(args)
+    check_engine_arguments(parser, parsed)
+    return parsed
 
 
 def check_sources(sources: Sequence[Source], settings: PreparationSettings, args: argparse.Namespace):
@@ -135,35 +141,10 @@ def check_output(output: OutputFolder, settings: PreparationSettings, args: argp
         output.write("settings.json", json.dumps(current, ensure_ascii=False, indent=1) + "\n")
 
 
-class Worker:
-    """Prepares a track. Instances are pickled for worker processes."""
-
-    def __init__(self, settings: PreparationSettings, output: str):
-        self.settings, self.output = settings, output
-
-    def __call__(self, source: Source) -> bool:
-        torch.set_num_threads(1)
-        return prepare_track(source, self.settings, OutputFolder(self.output))
-
-
-def prepare_all(sources: list[Source], worker: Worker, num_proc: int) -> Iterator[bool]:
-    if num_proc <= 1:
-        yield from map(worker, sources)
-        return
-    with ProcessPoolExecutor(num_proc, multiprocessing.get_context("spawn"), end_with_parent) as pool:
-        try:
-            for result in as_completed([pool.submit(worker, source) for source in sources]):
-                yield result.result()
-        except BrokenProcessPool as error:
-            raise OSError(
-                "A process was killed, possibly due to lack of memory. Resume with --resume --num_proc 1."
-            ) from error
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
 def main(args: list[str] | None = None):
     args = parse_args(args)
+    # One thread, so that the result does not depend on the number of processes.
+    engine = create_engine(args, threads=1)
     if args.shares is not None:
         check_shares(args.shares)
     options = {field.name: getattr(args, field.name) for field in fields(PreparationSettings) if field.name in args}
@@ -180,12 +161,19 @@ def main(args: list[str] | None = None):
     check_output(output, settings, args)
 
     pending = [source for source in select_shard(sources, args.shard) if find_track(output, source) is None]
+    prepare = functools.partial(prepare_track, settings=settings, output=output)
+    failed, lost = 0, []
     with tqdm(total=len(pending), unit="track") as bar:
-        failed = 0
-        for usable in prepare_all(pending, Worker(settings, args.output), args.num_proc):
-            failed += not usable
+        for source, usable in engine.map(prepare, pending):
+            if isinstance(usable, LostWorkerError):
+                lost.append(f"{source.name} ({usable})")
+            failed += usable is not True
             bar.set_postfix(errors=failed)
             bar.update()
+    if lost:
+        raise OSError(
+            f"{len(lost)} of {len(pending)} tracks are not prepared. Try them again with --resume: {list_names(lost, 3)}"
+        )
     if args.shard is not None:
         print(f"Shard {args.shard}: {len(pending)} tracks processed, {failed} of them failed.")
         return

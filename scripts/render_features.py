@@ -27,12 +27,10 @@ resumes if it is started again; `--num_clips` may then be larger.
 import argparse
 import hashlib
 import json
-import multiprocessing
 import sys
 import time
 from collections import deque
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -46,7 +44,8 @@ from diffusers_jasco.data.remixing import add_remixes
 from diffusers_jasco.data.synthetic.composition import SPLITS, SUBSETS
 from diffusers_jasco.data.synthetic.music import STARTS
 from diffusers_jasco.utils.arguments import CommandParser, check_writable, integer, number, seed
-from diffusers_jasco.utils.cli import end_with_parent, run_command
+from diffusers_jasco.utils.cli import run_command
+from diffusers_jasco.utils.engines import LocalEngine
 from diffusers_jasco.utils.files import replace_file
 
 
@@ -102,21 +101,6 @@ class PartWriter:
         write_features(clips, self._codec, part_path(self.output, index), overwrite=True)
 
 
-_writer: PartWriter | None = None  # of a worker process
-
-
-def _start_worker(writer: PartWriter):
-    global _writer
-    end_with_parent()
-    # One thread, so that the encoding does not depend on the number of processes either.
-    torch.set_num_threads(1)
-    _writer = writer
-
-
-def _write_part(index: int):
-    _writer(index)
-
-
 def main(args: list[str] | None = None):
     args = parse_args(args)
     check_writable(args.output)
@@ -130,28 +114,16 @@ def main(args: list[str] | None = None):
 
     missing = deque(index for index in range(num_parts) if not part_path(args.output, index).is_dir())
     end = None if args.max_minutes is None else time.monotonic() + 60 * args.max_minutes
-    # Processes instead of threads, because synthesizers are stateful.
-    pool = ProcessPoolExecutor(args.processes, multiprocessing.get_context("spawn"), _start_worker, (writer,))
-    progress_bar = tqdm(initial=num_parts - len(missing), total=num_parts, unit="part")
-    try:
-        running = set()
-        while True:
-            while missing and len(running) < args.processes and (end is None or time.monotonic() < end):
-                running.add(pool.submit(_write_part, missing.popleft()))
-            if not running:
-                break
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                future.result()
-                progress_bar.update()
-    except BrokenProcessPool as error:
-        raise OSError(
-            "A process was killed, possibly due to lack of memory. The same command with fewer --processes resumes the"
-            " run."
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-        progress_bar.close()
+
+    def remaining() -> Iterator[int]:
+        while missing and (end is None or time.monotonic() < end):
+            yield missing.popleft()
+
+    # Processes instead of threads, because synthesizers are stateful. One thread, so that the encoding does not depend on
+    # the number of processes either.
+    parts = LocalEngine(args.processes, threads=1).map(writer, remaining())
+    for _ in tqdm(parts, initial=num_parts - len(missing), total=num_parts, unit="part"):
+        pass
     print(f"{args.output}: {num_parts - len(missing)} of {num_parts} parts with {args.clips_per_part} clips each")
 
 

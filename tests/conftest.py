@@ -88,6 +88,24 @@ def run_script(name: str, *arguments):
 
 
 @pytest.fixture(scope="session")
+def ray_cluster():
+    """A Ray with two CPUs on this machine, to which `RayEngine` connects."""
+    ray = pytest.importorskip("ray")
+    root = Path(__file__).parents[1]
+    with pytest.MonkeyPatch.context() as patch:
+        # Its processes import the package, and the functions of tests.
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(root / "src"), str(root)]))
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        # By default, its processes have the niceness 15, so they hardly run beside others.
+        patch.setenv("RAY_worker_niceness", "0")
+        ray.init("local", num_cpus=2, num_gpus=0, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        try:
+            yield ray
+        finally:
+            ray.shutdown()
+
+
+@pytest.fixture(scope="session")
 def loaded_once():
     return load_pipeline("chords-drums-melody")
 

@@ -32,7 +32,7 @@ from ..audio.io import load_audio
 from ..codecs import decode, encode
 from ..controls import CONTROLS
 from ..data.features import beat_grid, prepare_audio
-from ..generation.batches import GenerationRequest, generate_clips
+from ..generation.batches import GenerationRequest, Workers, generate_clips
 from ..utils.files import replace_file
 from .adherence import Adherence, Metric, analyze, derangements, measure_adherence, score, score_floor, worst
 from .control_estimators import ESTIMATORS, Estimator, builtin_salience
@@ -143,6 +143,7 @@ def evaluate_pipeline(
     cache: Path | None = None,
     progress: bool = False,
     min_clips: int = MIN_CLIPS,
+    workers: Workers | None = None,
 ) -> dict[str, Any]:
     r"""
     Generates music for clips and measures how well it follows their controls.
@@ -169,6 +170,8 @@ def evaluate_pipeline(
             reused; the caller ensures that they come from the same model, clips and settings.
         progress (`bool`, defaults to `False`): whether to show progress bars.
         min_clips (`int`, defaults to `20`): minimum number of clips; metrics with fewer are NaN and not reported.
+        workers (`Workers`, *optional*): processes that generate, as [`~generation.batches.generate_clips`] takes them;
+            by default this one.
 
     Returns:
         `dict`, ready for JSON: `num_clips`, `min_clips`, `embedding`, `ceilings` and `floors` (scores of each clip by
@@ -212,7 +215,7 @@ def evaluate_pipeline(
             clips = (item["audio"] - item["stems"].get("drums", 0) for item in references.items)
         else:
             requests = make_requests(references.items, sources, inputs, settings or {}, references.seed)
-            clips = generate(pipe, requests, batch_size, cache and cache / name)
+            clips = generate(pipe, requests, batch_size, cache and cache / name, workers, progress)
         # Without generation or codec, clips keep the sampling rate of the references.
         rates = [item["sampling_rate"] if name == "no_drums" else pipe.sampling_rate for item in references.items]
         condition = evaluate_clips(
@@ -309,9 +312,26 @@ def flatten(result: dict[str, Any]) -> dict[str, float]:
 
 
 def generate(
-    pipe: Any, requests: list[GenerationRequest], batch_size: int, folder: Path | None
+    pipe: Any,
+    requests: list[GenerationRequest],
+    batch_size: int,
+    folder: Path | None,
+    workers: Workers | None = None,
+    progress: bool = False,
 ) -> Iterator[torch.Tensor]:
-    """Waveforms (1, samples), read from the folder if they exist there."""
+    r"""
+    Args:
+        pipe ([`JascoPipeline`]): the pipeline.
+        requests (`list[GenerationRequest]`): the clips.
+        batch_size (`int`): number of clips generated together.
+        folder (`Path`, *optional*): existing clips are read from this folder, and others are written to it.
+        workers (`Workers`, *optional*): processes that generate, as [`~generation.batches.generate_clips`] takes them.
+            They generate all clips before the first one is yielded.
+        progress (`bool`, defaults to `False`): whether to show a progress bar, if there are `workers`.
+
+    Yields:
+        A waveform `(1, samples)` for each request.
+    """
 
     def path(request: GenerationRequest) -> Path:
         return folder / f"{request.name}.wav"
@@ -319,22 +339,30 @@ def generate(
     def is_done(request: GenerationRequest) -> bool:
         return folder is not None and path(request).is_file()
 
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-    generated = generate_clips(pipe, requests, batch_size, is_done)
-    for request in requests:
-        if not is_done(request):
-            _, clip = next(generated)
+    def generated() -> Iterator[str]:
+        for request, clip in generate_clips(pipe, requests, batch_size, is_done, workers=workers):
             if isinstance(clip, Exception):
                 raise clip
             audio = clip.audio.mean(dim=0, keepdim=True)
             if folder is None:
-                yield audio
-                continue
-            # Float samples keep peaks beyond full scale, which the evaluation measures.
-            with replace_file(path(request)) as partial:
-                soundfile.write(partial, audio.T.numpy(), pipe.sampling_rate, subtype="FLOAT", format="WAV")
-        yield load_audio(path(request))[0]
+                audios[request.name] = audio
+            else:
+                # Float samples keep peaks beyond full scale, which the evaluation measures.
+                with replace_file(path(request)) as partial:
+                    soundfile.write(partial, audio.T.numpy(), pipe.sampling_rate, subtype="FLOAT", format="WAV")
+            yield request.name
+
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    audios: dict[str, torch.Tensor] = {}
+    names = generated()
+    if workers is not None:
+        total = sum(not is_done(request) for request in requests)
+        names = iter(list(tqdm(names, desc="generation", total=total, unit="clip", disable=not progress)))
+    for request in requests:
+        if workers is None and not is_done(request):
+            next(names)
+        yield load_audio(path(request))[0] if folder is not None else audios.pop(request.name)
 
 
 def reconstruct(pipe: Any, items: Sequence[dict[str, Any]], batch_size: int) -> Iterator[torch.Tensor]:

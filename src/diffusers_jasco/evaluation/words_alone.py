@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from ..generation.batches import GenerationRequest
+from ..generation.batches import GenerationRequest, Workers
 from .adherence import bootstrap, derangements
 from .control_estimators import builtin_beats
 from .estimators.caption_probe import QUESTIONS, predict_answers, true_answers
@@ -41,6 +41,7 @@ def evaluate_words(
     cache: Path | None = None,
     progress: bool = False,
     min_clips: int = MIN_CLIPS,
+    workers: Workers | None = None,
 ) -> dict[str, Any]:
     r"""
     Generates music for captions without any control, and measures its form and its agreement with the captions. If the
@@ -54,8 +55,8 @@ def evaluate_words(
         references (`References`): reference clips of the same kind of music, as
             [`~evaluation.evaluate.analyze_references`] returns them, but not necessarily of these captions.
         batch_size (`int`, defaults to `8`): number of clips generated together.
-        settings (`dict`, *optional*), cache (`Path`, *optional*), progress (`bool`), min_clips (`int`): as
-            [`~evaluation.evaluate.evaluate_pipeline`] takes them.
+        settings (`dict`, *optional*), cache (`Path`, *optional*), progress (`bool`), min_clips (`int`), workers
+            (`Workers`, *optional*): as [`~evaluation.evaluate.evaluate_pipeline`] takes them.
 
     Returns:
         `dict`, ready for JSON, as [`~evaluation.evaluate.evaluate_pipeline`] returns it, with the condition `"text"`.
@@ -84,7 +85,8 @@ def evaluate_words(
         answers.append(predict_answers(audio))
         tempos.append(builtin_beats(audio).tempo)
 
-    audios = ((clip, pipe.sampling_rate) for clip in generate(pipe, requests, batch_size, cache))
+    clips = generate(pipe, requests, batch_size, cache, workers, progress)
+    audios = ((clip, pipe.sampling_rate) for clip in clips)
     onsets: list[Sequence[float]] = [()] * len(captions)
     condition = measure_music(audios, references, onsets, "captions", progress, min_clips, analyze)
     condition["captions"] = _measure_captions(pipe, answers, captions, references, batch_size, min_clips)

@@ -14,12 +14,15 @@
 
 """Batched generation of many clips, each with its own seed."""
 
+import functools
 import hashlib
 import json
 import os
+import platform
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -34,6 +37,8 @@ from ..audio.paste import ENCODINGS, check_length, find_encoding, paste
 from ..controls import CONTROLS
 from ..controls.beats import Tempo
 from ..controls.drum_machine import find_groove
+from ..utils.arguments import fastest_device
+from ..utils.engines import Engine, LocalEngine, LostWorkerError
 from ..utils.errors import InputError
 from ..utils.files import hash_file, replace_file
 from .suggestions import Suggestion, plan_suggestion
@@ -297,13 +302,60 @@ def _edit(pipe: "JascoPipeline", requests: Sequence[GenerationRequest]) -> tuple
     return adapted, arguments | {"audio_start_seconds": first.audio_start_seconds}
 
 
+@dataclass(frozen=True)
+class Workers:
+    r"""
+    Processes that generate clips, each with its own pipeline.
+
+    Args:
+        engine ([`~utils.engines.Engine`]): starts the processes, on this machine or on a Ray cluster.
+        load_pipeline (`Callable`):
+            Returns the pipeline; called once in each process. With more than one process, it has to be picklable:
+            `functools.partial(JascoPipeline.from_pretrained, "jasco-nano")`.
+    """
+
+    engine: Engine
+    load_pipeline: Callable[[], "JascoPipeline"]
+
+
+def create_workers(
+    engine: Engine, checkpoint: str | os.PathLike, device: str | None, pipe: "JascoPipeline"
+) -> Workers | None:
+    r"""
+    The processes in which an engine generates with a checkpoint.
+
+    Args:
+        engine ([`~utils.engines.Engine`]): the engine.
+        checkpoint (`str` or `os.PathLike`): folder or Hub id of the pipeline.
+        device (`str`, *optional*): device of each process's pipeline, by default the fastest one.
+        pipe ([`JascoPipeline`]): the pipeline, which is moved to the device if this process generates.
+
+    Returns:
+        `Workers`, or `None` if this process generates.
+    """
+    if isinstance(engine, LocalEngine) and engine.num_proc == 1:
+        pipe.to(device or fastest_device())
+        return None if engine.threads is None else Workers(engine, lambda: pipe)
+    return Workers(engine, functools.partial(_load_pipeline, os.fspath(checkpoint), device))
+
+
+def _load_pipeline(checkpoint: str, device: str | None) -> "JascoPipeline":
+    from ..pipelines.pipeline_jasco import JascoPipeline
+
+    pipe = JascoPipeline.from_pretrained(checkpoint).to(device or fastest_device())
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
 def generate_clips(
     pipe: "JascoPipeline",
     requests: Sequence[GenerationRequest],
     batch_size: int = 8,
     is_done: Callable[[GenerationRequest], bool] = lambda request: False,
     generate: GenerateBatch = generate_batch,
-) -> Iterator[tuple[GenerationRequest, GeneratedClip | Exception]]:
+    workers: Workers | None = None,
+    finish: Callable[[GenerationRequest, GeneratedClip], Any] | None = None,
+) -> Iterator[tuple[GenerationRequest, Any]]:
     r"""
     Generates clips batch by batch. If a request fails, generation continues with the others.
 
@@ -317,29 +369,74 @@ def generate_clips(
         generate (`Callable`):
             Generates a batch, by default [`generate_batch`]. For requests with `best_of`,
             [`~evaluation.takes.generate_best`].
+        workers (`Workers`, *optional*): processes that generate, with the same pipeline; by default this one.
+        finish (`Callable`, *optional*):
+            Applied to each request and its [`GeneratedClip`] where it was generated. It may raise an
+            [`~inputs.InputError`], which is yielded; by default, clips are yielded as they are.
 
     Yields:
-        Each request that is not done, in order, with its clip, or with the `ValueError` or `OSError` that it caused.
+        Each request that is not done, with its clip, or with the `ValueError` or `OSError` that it caused. Without
+        `workers`, the order is that of the requests.
+
+    Raises:
+        `RuntimeError`: if a process of `workers` has loaded another model.
     """
-    for batch in plan_batches(requests, batch_size):
-        missing = {request.name for request in batch if not is_done(request)}
-        if not missing:
-            continue
+    batches = ((batch, [not is_done(request) for request in batch]) for batch in plan_batches(requests, batch_size))
+    missing = (item for item in batches if any(item[1]))
+    if workers is None:
+        generator = _BatchGenerator(lambda: pipe, None, generate, finish)
+        outcomes = LocalEngine().map(generator, missing)
+    else:
+        generator = _BatchGenerator(workers.load_pipeline, hash_pipeline(pipe), generate, finish)
+        outcomes = workers.engine.map(generator, missing)
+    for (batch, is_missing), results in outcomes:
+        selected = [request for request, flag in zip(batch, is_missing) if flag]
+        yield from zip(selected, [results] * len(selected) if isinstance(results, LostWorkerError) else results)
+
+
+class _BatchGenerator:
+    """Generates the missing clips of a batch. Instances are pickled for worker processes, without their pipeline."""
+
+    def __init__(
+        self,
+        load_pipeline: Callable[[], "JascoPipeline"],
+        model: str | None,
+        generate: GenerateBatch,
+        finish: Callable[[GenerationRequest, GeneratedClip], Any] | None,
+    ):
+        self.load_pipeline, self.model, self.generate, self.finish = load_pipeline, model, generate, finish
+
+    @functools.cached_property
+    def pipe(self) -> "JascoPipeline":
+        pipe = self.load_pipeline()
+        if self.model is not None and self.model != hash_pipeline(pipe):
+            raise RuntimeError(f"A process on {platform.node()} has loaded another model than the main process.")
+        return pipe
+
+    def __call__(self, item: tuple[list[GenerationRequest], list[bool]]) -> list[Any]:
+        pipe, (batch, is_missing) = self.pipe, item
         try:
-            results: list[GeneratedClip | Exception] = list(generate(pipe, batch))
+            results: list[Any] = list(self.generate(pipe, batch))
         except (ValueError, OSError) as error:
             # Isolates the request that failed.
-            results = [error] if len(batch) == 1 else [_generate_one(pipe, request, generate) for request in batch]
-        yield from ((request, result) for request, result in zip(batch, results) if request.name in missing)
+            results = [error] if len(batch) == 1 else [self._generate_one(pipe, request) for request in batch]
+        return [
+            self._finish(request, result) for request, result, flag in zip(batch, results, is_missing) if flag
+        ]
 
+    def _generate_one(self, pipe: "JascoPipeline", request: GenerationRequest) -> GeneratedClip | Exception:
+        try:
+            return self.generate(pipe, [request])[0]
+        except (ValueError, OSError) as error:
+            return error
 
-def _generate_one(
-    pipe: "JascoPipeline", request: GenerationRequest, generate: GenerateBatch
-) -> GeneratedClip | Exception:
-    try:
-        return generate(pipe, [request])[0]
-    except (ValueError, OSError) as error:
-        return error
+    def _finish(self, request: GenerationRequest, result: GeneratedClip | Exception) -> Any:
+        if self.finish is None or isinstance(result, Exception):
+            return result
+        try:
+            return self.finish(request, result)
+        except InputError as error:
+            return error
 
 
 def save_clips(
@@ -352,6 +449,7 @@ def save_clips(
     progress: bool = False,
     metadata: dict[str, Any] | None = None,
     generate: GenerateBatch = generate_batch,
+    workers: Workers | None = None,
 ) -> list[dict[str, str]]:
     r"""
     Generates clips and saves each as `<name>.flac`, with `<name>.json` for the request, the sampling rate, hashes of
@@ -370,7 +468,8 @@ def save_clips(
         metadata (`dict`, *optional*):
             Entries for the metadata in the audio files, such as `{"checkpoint": "jasco-nano"}`, in addition to those
             of the request. By default, the files have no metadata.
-        generate (`Callable`): generates a batch, as in [`generate_clips`].
+        generate (`Callable`), workers (`Workers`, *optional*): as [`generate_clips`] takes them. The files are written by
+            this process.
 
     Returns:
         `list[dict]`: `name` and `error` of failed requests.
@@ -393,29 +492,12 @@ def save_clips(
     failed = {error["name"] for error in errors}
     requests = [request for request in requests if request.name not in failed]
 
-    def describe(request: GenerationRequest, clip: GeneratedClip | None) -> str:
+    def describe(request: GenerationRequest, clip: _EncodedClip | None) -> str:
         extra: dict[str, Any] = {} if clip is None or clip.tempo is None else {"tempo": clip.tempo._asdict()}
         extra |= {"takes": clip.takes} if clip is not None and clip.takes else {}
         extra |= {"sampling_rate": rates[request.name]} if request.name in rates else {}
         extra |= {"files": {"audio": digests[request.audio]}} if request.audio is not None else {}
         return json.dumps(request.describe() | run_info | extra, ensure_ascii=False, indent=1) + "\n"
-
-    def save(request: GenerationRequest, clip: GeneratedClip):
-        path, tags, audio = paths[request.name], None, clip.audio
-        if metadata is not None:
-            options = _as_options(request, loudness, clip.tempo, digests)
-            tags = fit_metadata(metadata | options | {"model": run_info["model"]})
-        if request.audio is None or not request.keeps_samples:
-            audio = fade_out(audio, pipe.sampling_rate, request.fade_seconds)
-            export_audio(audio, path, pipe.sampling_rate, loudness, tags)
-            return
-        try:
-            paste(request.audio, audio, pipe.sampling_rate, request.regions, path, request.audio_start_seconds, tags)
-        except OSError as error:
-            # If the recording can be read, the output can't be written, which concerns all clips.
-            if os.access(request.audio, os.R_OK):
-                raise
-            raise InputError(f"`audio` can't be read anymore: {error}", "audio") from error
 
     def is_done(request: GenerationRequest) -> bool:
         audio, description = paths[request.name], folder / f"{request.name}.json"
@@ -429,23 +511,63 @@ def save_clips(
             recorded.pop(name, None)
         return recorded == json.loads(describe(request, None))
 
+    encoder = _Encoder(run_info, metadata, {name: path.name for name, path in paths.items()}, digests)
     done = sum(map(is_done, requests))
     with tqdm(total=len(requests), initial=done, unit="clip", disable=not progress) as bar:
-        for request, result in generate_clips(pipe, requests, batch_size, is_done, generate):
+        for request, result in generate_clips(pipe, requests, batch_size, is_done, generate, workers, encoder):
             bar.update()
             # Removes the old file first, so that an interrupted run cannot pair it with the new audio.
             (folder / f"{request.name}.json").unlink(missing_ok=True)
-            if not isinstance(result, Exception):
-                try:
-                    save(request, result)
-                except InputError as error:
-                    result = error
             if isinstance(result, Exception):
                 errors.append({"name": request.name, "error": str(result)})
+                bar.set_postfix(errors=len(errors))
                 continue
+            with replace_file(paths[request.name]) as partial:
+                partial.write_bytes(result.data)
             with replace_file(folder / f"{request.name}.json") as partial:
                 partial.write_text(describe(request, result), encoding="utf-8")
     return errors
+
+
+class _EncodedClip(NamedTuple):
+    """The audio file of a clip, and the other values of [`GeneratedClip`]."""
+
+    data: bytes
+    tempo: Tempo | None
+    takes: Sequence[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class _Encoder:
+    """Encodes clips as audio files, with the names of `files`. Instances are pickled for worker processes."""
+
+    run_info: dict[str, Any]
+    metadata: dict[str, Any] | None
+    files: dict[str, str]
+    digests: dict[str, str]  # of the recordings
+
+    def __call__(self, request: GenerationRequest, clip: GeneratedClip) -> _EncodedClip:
+        with TemporaryDirectory() as folder:
+            path = Path(folder, self.files[request.name])
+            self._write(request, clip, path)
+            return _EncodedClip(path.read_bytes(), clip.tempo, clip.takes)
+
+    def _write(self, request: GenerationRequest, clip: GeneratedClip, path: Path):
+        tags, audio = None, clip.audio
+        rate, loudness = self.run_info["sampling_rate"], self.run_info["loudness"]
+        if self.metadata is not None:
+            options = _as_options(request, loudness, clip.tempo, self.digests)
+            tags = fit_metadata(self.metadata | options | {"model": self.run_info["model"]})
+        if request.audio is None or not request.keeps_samples:
+            export_audio(fade_out(audio, rate, request.fade_seconds), path, rate, loudness, tags)
+            return
+        try:
+            paste(request.audio, audio, rate, request.regions, path, request.audio_start_seconds, tags)
+        except OSError as error:
+            # If the recording can be read, the output can't be written, which concerns all clips.
+            if os.access(request.audio, os.R_OK):
+                raise
+            raise InputError(f"`audio` can't be read anymore: {error}", "audio") from error
 
 
 def _check_recording(request: GenerationRequest, path: Path, loudness: float | None) -> tuple[Path, int]:

@@ -93,12 +93,17 @@ def list_devices() -> list[str]:
     return [*cuda, *(["mps"] if torch.backends.mps.is_available() else []), "cpu"]
 
 
+def fastest_device() -> str:
+    """The fastest device of this machine, without an index."""
+    return list_devices()[0].partition(":")[0]
+
+
 def add_device(parser: argparse.ArgumentParser | argparse._ArgumentGroup, default: str | None = None):
     """Adds the option `--device`, which defaults to the fastest device of this machine."""
     parser.add_argument(
         "--device",
         type=device,
-        default=default or list_devices()[0].partition(":")[0],
+        default=default or fastest_device(),
         help="cuda, cuda:1, mps or cpu",
     )
 
