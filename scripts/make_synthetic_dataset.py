@@ -61,7 +61,9 @@ def parse_args(args=None) -> argparse.Namespace:
     parser.add_argument("--soundfonts", nargs="+", help="General MIDI sound fonts (default: the installed ones)")
     parser.add_argument("--stems", nargs="*", choices=STEMS, default=["drums"], help="stems to write")
     parser.add_argument("--seed", type=seed, default=0)
-    parser.add_argument("--num_workers", type=integer(0), help="processes; 0 and 1: only this one (default: automatic)")
+    parser.add_argument(
+        "--num_workers", type=integer(0), help="processes; 0 and 1: only this one (default: automatic)"
+    )
     return parser.parse_args(args)
 
 

@@ -420,9 +420,7 @@ class _BatchGenerator:
         except (ValueError, OSError) as error:
             # Isolates the request that failed.
             results = [error] if len(batch) == 1 else [self._generate_one(pipe, request) for request in batch]
-        return [
-            self._finish(request, result) for request, result, flag in zip(batch, results, is_missing) if flag
-        ]
+        return [self._finish(request, result) for request, result, flag in zip(batch, results, is_missing) if flag]
 
     def _generate_one(self, pipe: "JascoPipeline", request: GenerationRequest) -> GeneratedClip | Exception:
         try:

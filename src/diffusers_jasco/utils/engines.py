@@ -295,7 +295,11 @@ def add_engine_arguments(parser: argparse.ArgumentParser, device: str | None = N
     add("--num_proc", type=integer(1), help="number of processes (default: 1; with Ray, as many as there is room for)")
     add("--device", default=device, help=f"cuda, cuda:1, mps or cpu (default: {device or 'the fastest'})")
     if threads:
-        add("--threads", type=integer(1), help="CPU threads per process (default: PyTorch's; with several processes, 1)")
+        add(
+            "--threads",
+            type=integer(1),
+            help="CPU threads per process (default: PyTorch's; with several processes, 1)",
+        )
 
 
 def check_engine_arguments(parser: CommandParser, args: argparse.Namespace):
