@@ -27,6 +27,7 @@ versions are comparable, and `--dataset` a prepared dataset. Conditions:
     none        nothing
     text        the caption only
     chords      the caption and this control only; likewise `drums`, `melody` and `beats`
+    quiet_drums the caption and the drums, 40 dB quieter
     swapped     the clip's caption with the controls of another clip, against which the music is scored
     codec       no generation: the reference clips through the codec, an upper bound for generated music
     no_drums    no generation: the reference clips without their drums. Other instruments that play on the beat

@@ -143,6 +143,20 @@ def test_controls_that_the_checkpoint_lacks_are_not_passed(references):
     assert not {"drums", "melody"} & pipe.calls[0].keys()
 
 
+def test_quiet_drums_are_40_decibels_quieter(references):
+    pipe = ReferencePipeline(references.items)
+    evaluate_pipeline(pipe, references, ("drums", "quiet_drums"), batch_size=4, min_clips=2)
+    loud, quiet = (call["drums"] for call in pipe.calls)
+    assert len(loud) == len(quiet) == 4
+    for (drums, rate), (other, other_rate) in zip(loud, quiet):
+        assert rate == other_rate and drums.abs().max() > 0
+        torch.testing.assert_close(other, 0.01 * drums)
+    # The references keep their level.
+    assert [item["stems"]["drums"].abs().max() for item in references.items] == [
+        drums.abs().max() for drums, _ in loud
+    ]
+
+
 def test_references_without_drums_have_fewer_onsets(references):
     values = flatten(evaluate_pipeline(ReferencePipeline(references.items), references, ("no_drums",), min_clips=2))
     assert values["no_drums/drums/onset_f1"] < 0.6 and values["no_drums/chords/root"] > 0.9

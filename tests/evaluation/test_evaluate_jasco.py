@@ -21,7 +21,7 @@ from ..conftest import load_pipeline, run_script
 from .clips import make_item, write_dataset
 
 
-NAMES = ["all", "none", "text", "chords", "drums", "melody", "swapped", "codec", "no_drums"]
+NAMES = ["all", "none", "text", "chords", "drums", "melody", "quiet_drums", "swapped", "codec", "no_drums"]
 
 
 @pytest.fixture(scope="module")

@@ -53,11 +53,14 @@ CONDITIONS = {
     "none": (),
     "text": ("text",),
     **{control: ("text", control) for control in CONTROLS},
+    "quiet_drums": ("text", "drums"),
     "swapped": ("text", *CONTROLS),
     "codec": (),
     "no_drums": (),
 }
 Audio = tuple[torch.Tensor, int]  # waveform and sampling rate in Hz
+# Gain of the drums in the setting `quiet_drums`: -40 dB.
+_QUIET = 0.01
 # Keys that belong to a clip's caption, which is kept when controls are swapped.
 _TEXT_KEYS = ("caption", "style", "tempo", "energy", "instruments")
 
@@ -156,6 +159,7 @@ def evaluate_pipeline(
             - `"all"`: caption, chords, drums, melody and beats of the clip; `"none"`: nothing; `"text"`: the caption
               only
             - `"chords"`, `"drums"`, `"melody"`, `"beats"`: the caption and this control only
+            - `"quiet_drums"`: the caption and the drums, 40 dB quieter
             - `"swapped"`: the clip's caption with the controls of another clip, against which the music is scored
             - `"codec"`: no generation: the reference clips through the codec, an upper bound for generated music
             - `"no_drums"`: no generation: the reference clips without their drums. Other instruments that play on the
@@ -204,7 +208,7 @@ def evaluate_pipeline(
     for name in conditions:
         inputs = [part for part in CONDITIONS[name] if part == "text" or part in pipe.transformer.controls]
         # Skip single-control settings that the checkpoint does not support.
-        if name in CONTROLS and name not in inputs:
+        if name in (*CONTROLS, "quiet_drums") and inputs == ["text"]:
             continue
         sources = np.arange(len(references.items))
         if name == "swapped":
@@ -214,7 +218,11 @@ def evaluate_pipeline(
         elif name == "no_drums":
             clips = (item["audio"] - item["stems"].get("drums", 0) for item in references.items)
         else:
-            requests = make_requests(references.items, sources, inputs, settings or {}, references.seed)
+            pieces = references.items
+            if name == "quiet_drums":
+                quiet = [{stem: _QUIET * audio for stem, audio in item["stems"].items()} for item in pieces]
+                pieces = [item | {"stems": stems} for item, stems in zip(pieces, quiet)]
+            requests = make_requests(pieces, sources, inputs, settings or {}, references.seed)
             clips = generate(pipe, requests, batch_size, cache and cache / name, workers, progress)
         # Without generation or codec, clips keep the sampling rate of the references.
         rates = [item["sampling_rate"] if name == "no_drums" else pipe.sampling_rate for item in references.items]
