@@ -38,7 +38,7 @@ EXTRAS = {
     "bitsandbytes": ["bitsandbytes"],
     # Recordings in M4A, WebM, WMA, video and other containers.
     "formats": [PYAV],
-    "cluster": ["ray[data]", "datasets"],
+    "cluster": ["ray"],
 }
 EXTRAS["dev"] = [
     "pytest>=8.2",
@@ -55,6 +55,7 @@ EXTRAS["dev"] = [
     "mir_eval",
     "matplotlib",
     "datasets",
+    "ray",
     "omegaconf",
     "librosa",
     PYAV,

@@ -31,10 +31,7 @@ import torch
 from diffusers_jasco.controls.beats import phases_to_frames
 from diffusers_jasco.data.clips import ClipDataset
 from diffusers_jasco.data.features import FeatureDataset
-from diffusers_jasco.data.output import OutputFolder
-from diffusers_jasco.data.preparation.assembly import assemble, assign_splits
-from diffusers_jasco.data.preparation.settings import PreparationSettings
-from diffusers_jasco.data.preparation.track import prepare_track
+from diffusers_jasco.data.preparation.assembly import assign_splits
 from diffusers_jasco.data.sources import find_sources, read_captions, read_track_info
 from diffusers_jasco.extraction import separate_drums
 from diffusers_jasco.text_encoders import encode_captions, load_text_encoder, text_encoder_hash
@@ -403,34 +400,6 @@ def test_only_errors_of_the_track_itself_are_recorded(tmp_path, monkeypatch):
     monkeypatch.undo()
     prepare(tmp_path / "music", tmp_path / "other", "--resume")
     assert read_all(tmp_path / "other" / "tracks") == read_all(tmp_path / "data" / "tracks")
-
-
-@pytest.mark.slow
-def test_preparation_with_ray_data(tmp_path, monkeypatch):
-    ray = pytest.importorskip("ray")
-    pytest.importorskip("ray.data")
-    write_music(tmp_path / "music", 12, 2.0)
-    options = ("--chords", "builtin", "--encode", CODEC)
-    prepare(tmp_path / "music", tmp_path / "single", *options)
-    expected = read_all(tmp_path / "single")
-
-    settings = PreparationSettings("builtin", "none", "none", codec=str(CODEC), clip_seconds=3.0, min_seconds=1.0)
-    sources, output = find_sources(tmp_path / "music"), str(tmp_path / "ray")
-
-    def prepare_row(row: dict) -> dict:
-        return {"usable": prepare_track(sources[row["id"]], settings, OutputFolder(output))}
-
-    # The workers need the package on their path.
-    monkeypatch.setenv("PYTHONPATH", str(SCRIPT.parents[1] / "src"))
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
-    try:
-        usable = ray.data.range(len(sources)).map(prepare_row).sum("usable")
-    finally:
-        ray.shutdown()
-    assert usable == len(sources) - 3
-    assemble(sources, settings, OutputFolder(output))
-    del expected["settings.json"]
-    assert read_all(tmp_path / "ray") == expected
 
 
 def test_small_collections_are_all_for_training(tmp_path, warnings):

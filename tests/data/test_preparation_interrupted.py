@@ -22,6 +22,7 @@ import runpy
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -175,3 +176,47 @@ def test_workers_do_not_outlive_their_parent(tmp_path):
     os.kill(command.process.pid, signal.SIGKILL)
     # The pipe closes once no process can write to it.
     command.process.communicate(timeout=60)
+
+
+def ray_processes() -> list[int]:
+    """The processes of Ray's actors that this process's Ray has started."""
+    psutil = pytest.importorskip("psutil")
+    children = psutil.Process().children(recursive=True)
+    return [child.pid for child in children if any("_RayProcess" in word for word in child.cmdline())]
+
+
+@pytest.mark.slow
+def test_two_ray_processes_of_which_one_is_killed_prepare_the_same_files(tmp_path, ray_cluster):
+    write_music(tmp_path / "music", 40, 10.0)
+    main = runpy.run_path(str(SCRIPT))["main"]
+    main(arguments(tmp_path / "music", tmp_path / "local"))
+    killed = []
+
+    def kill_one():
+        while len(list((tmp_path / "ray").glob("tracks/*/*.json"))) < 3:
+            time.sleep(0.05)
+        killed.append(ray_processes()[0])
+        os.kill(killed[0], signal.SIGKILL)
+
+    thread = threading.Thread(target=kill_one, daemon=True)
+    thread.start()
+    main(arguments(tmp_path / "music", tmp_path / "ray", "--engine", "ray"))
+    thread.join(timeout=10)
+    assert killed and read_all(tmp_path / "ray") == read_all(tmp_path / "local")
+
+
+@pytest.mark.slow
+def test_a_killed_ray_driver_resumes(tmp_path):
+    pytest.importorskip("ray")
+    write_music(tmp_path / "music", 30, 10.0)
+    runpy.run_path(str(SCRIPT))["main"](arguments(tmp_path / "music", tmp_path / "local"))
+    options = tmp_path / "music", tmp_path / "ray", "--engine", "ray", "--num_proc", "2"
+    command = Command(*options)
+    while len(list((tmp_path / "ray").glob("tracks/*/*.json"))) < 3:
+        assert command.process.poll() is None, command.process.communicate()[0]
+        time.sleep(0.05)
+    assert command.kill()
+    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "ray").glob("tracks/*/*.json")}
+    Command(*options).finish()
+    assert all(path.stat().st_mtime_ns == time_ns for path, time_ns in times.items()), "a track was prepared twice"
+    assert read_all(tmp_path / "ray") == read_all(tmp_path / "local")

@@ -13,7 +13,11 @@
 # limitations under the License.
 
 
+import functools
 import json
+import os
+import signal
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,19 +25,22 @@ import pytest
 import soundfile
 import torch
 
-from diffusers_jasco import JascoAudioToAudioPipeline, load_audio
+from diffusers_jasco import JascoAudioToAudioPipeline, JascoPipeline, load_audio
 from diffusers_jasco.audio.metadata import read_metadata
 from diffusers_jasco.commands.generate import main as generate
 from diffusers_jasco.generation import batches
 from diffusers_jasco.generation.batches import (
     SOURCES,
     GenerationRequest,
+    Workers,
+    create_workers,
     generate_batch,
     generate_clips,
     hash_pipeline,
     plan_batches,
     save_clips,
 )
+from diffusers_jasco.utils.engines import LocalEngine, LostWorkerError, RayEngine
 from diffusers_jasco.utils.files import hash_file
 
 from ..conftest import load_pipeline, relative_error, run_script
@@ -128,6 +135,73 @@ def test_the_hash_of_a_pipeline_depends_on_its_weights(pipe):
     with torch.no_grad():
         next(other.transformer.parameters()).view(-1)[0] += 1e-3
     assert hash_pipeline(pipe) != hash_pipeline(other)
+
+
+def read_files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_workers_generate_with_the_same_model(pipe, tmp_path):
+    requests = make_requests(3)
+    workers = Workers(
+        LocalEngine(threads=torch.get_num_threads()), functools.partial(load_pipeline, "chords-drums-melody")
+    )
+    for name, value in (("here", None), ("workers", workers)):
+        assert save_clips(pipe, requests, tmp_path / name, 2, metadata={}, workers=value) == []
+    assert read_files(tmp_path / "here") == read_files(tmp_path / "workers")
+    with pytest.raises(RuntimeError, match="has loaded another model than the main process"):
+        list(generate_clips(pipe, requests, workers=Workers(LocalEngine(), lambda: load_pipeline("chords-drums"))))
+
+
+class LosesFirst:
+    """An engine that loses the process of the first item."""
+
+    def map(self, function, items):
+        items = list(items)
+        yield items[0], LostWorkerError("3 processes were killed")
+        yield from LocalEngine().map(function, items[1:])
+
+
+def test_clips_of_lost_workers_are_reported(pipe, tmp_path):
+    workers = Workers(LosesFirst(), lambda: pipe)
+    errors = save_clips(pipe, make_requests(3), tmp_path, 2, workers=workers)
+    assert errors == [{"name": f"clip {i}", "error": "3 processes were killed"} for i in (0, 1)]
+    assert sorted(read_files(tmp_path)) == ["clip 2.flac", "clip 2.json"]
+    assert save_clips(pipe, make_requests(3), tmp_path, 2) == [] and len(read_files(tmp_path)) == 6
+
+
+class KillsOnce:
+    """Generates a batch. The first process that gets the clip is killed."""
+
+    def __init__(self, file: Path, name: str):
+        self.file, self.name = file, name
+
+    def __call__(self, pipe, requests):
+        if self.name in [request.name for request in requests] and not self.file.exists():
+            self.file.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return generate_batch(pipe, requests)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+def test_two_ray_workers_of_which_one_is_killed_write_the_same_files(run, tmp_path, ray_cluster):
+    folder, _ = run
+    pipe = JascoPipeline.from_pretrained(folder / "checkpoint")
+    pipe.set_progress_bar_config(disable=True)
+    requests = [
+        GenerationRequest(f"clip {i}", f"music {i}", {"chords": "C:0 G:0.5"}, duration=1.0, seed=i, settings=STEPS)
+        for i in range(12)
+    ]
+    requests[5] = GenerationRequest("invalid", controls={"chords": "Hx:0"}, duration=1.0, settings=STEPS)
+    # As the processes of Ray have.
+    torch.set_num_threads(1)
+    errors = save_clips(pipe, requests, tmp_path / "local", 2, metadata={})
+    workers = create_workers(RayEngine(gpus=0), folder / "checkpoint", "cpu", pipe)
+    generate = KillsOnce(tmp_path / "killed", "clip 6")
+    assert save_clips(pipe, requests, tmp_path / "ray", 2, metadata={}, generate=generate, workers=workers) == errors
+    assert (tmp_path / "killed").exists() and [error["name"] for error in errors] == ["invalid"]
+    assert read_files(tmp_path / "ray") == read_files(tmp_path / "local")
 
 
 @pytest.fixture(scope="module")

@@ -67,17 +67,26 @@ def test_local_processes(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
-def test_killed_ray_processes_are_replaced(tmp_path, ray_cluster, monkeypatch):
+def test_a_killed_ray_process_is_replaced(tmp_path, ray_cluster, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    engine, function = RayEngine(), Square(Path("killed"))
-    results = dict(engine.map(function, [3, -1, 4, -2, 5, 6]))
-    assert isinstance(results.pop(-2), LostWorkerError)
-    assert {item: result[0] for item, result in results.items()} == {3: 9, -1: 1, 4: 16, 5: 25, 6: 36}
-    assert {result[2:] for result in results.values()} == {(1, str(tmp_path))}
-    assert max(result[1] for result in results.values()) > 1, "each item had a process of its own"
-    assert list(engine.map(function, [])) == []
+    results = RayEngine(num_proc=1).map(Square(Path("killed")), [3, 4, -1, -3])
+    # One process for several items, with one thread, in this folder.
+    assert [next(results) for _ in range(3)] == [
+        (3, (9, 1, 1, str(tmp_path))),
+        (4, (16, 2, 1, str(tmp_path))),
+        (-1, (1, 1, 1, str(tmp_path))),
+    ]
     with pytest.raises(ValueError, match="at least -2"):
-        list(engine.map(function, [-3]))
+        next(results)
+    assert list(RayEngine().map(Square(Path("killed")), [])) == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+def test_an_item_that_kills_every_ray_process_is_lost(tmp_path, ray_cluster):
+    results = dict(RayEngine().map(Square(tmp_path / "killed"), [3, -2, 4, -1, 5]))
+    assert isinstance(results[-2], LostWorkerError) and "3 processes were killed" in str(results.pop(-2))
+    assert {item: result[0] for item, result in results.items()} == {3: 9, 4: 16, -1: 1, 5: 25}
 
 
 @pytest.mark.parametrize(
