@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -33,8 +33,8 @@ from .cli import end_with_parent
 from .optional_imports import import_optional
 
 
-T = TypeVar("T")
-R = TypeVar("R")
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 # How often a call is repeated on Ray if its process is killed.
 MAX_RETRIES = 2
@@ -44,11 +44,16 @@ _CAUSE = "possibly due to lack of memory"
 class LostWorkerError(OSError):
     """A process was killed, so its item has no result."""
 
+    def __init__(self, message: str):
+        super().__init__(message)
 
-class Engine(Protocol):
+
+class Engine:
     """Applies functions to items."""
 
-    def map(self, function: Callable[[T], R], items: Iterable[T]) -> Iterator[tuple[T, R | LostWorkerError]]:
+    def map(
+        self, function: Callable[[_Item], _Result], items: Iterable[_Item]
+    ) -> Iterator[tuple[_Item, _Result | LostWorkerError]]:
         r"""
         Applies a function to each item. Each process gets one copy of the function, so what the function loads in its
         first call, such as a model, is loaded once per process.
@@ -66,11 +71,11 @@ class Engine(Protocol):
             Exceptions of the function end the run.
             [`LostWorkerError`]: if a local process is killed.
         """
-        ...
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
-class LocalEngine:
+class LocalEngine(Engine):
     r"""
     Processes on this machine.
 
@@ -82,7 +87,7 @@ class LocalEngine:
     num_proc: int = 1
     threads: int | None = None
 
-    def map(self, function: Callable[[T], R], items: Iterable[T]) -> Iterator[tuple[T, R]]:
+    def map(self, function: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iterator[tuple[_Item, _Result]]:
         """See [`Engine`]."""
         if self.num_proc <= 1:
             if self.threads is not None:
@@ -126,7 +131,7 @@ def _call(item: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class RayEngine:
+class RayEngine(Engine):
     r"""
     Processes on a Ray cluster. They find the input files under the same paths as this process; relative paths refer to its
     working folder.
@@ -152,7 +157,9 @@ class RayEngine:
     def __post_init__(self):
         import_optional("ray", "cluster")
 
-    def map(self, function: Callable[[T], R], items: Iterable[T]) -> Iterator[tuple[T, R | LostWorkerError]]:
+    def map(
+        self, function: Callable[[_Item], _Result], items: Iterable[_Item]
+    ) -> Iterator[tuple[_Item, _Result | LostWorkerError]]:
         r"""
         See [`Engine`].
 
@@ -270,9 +277,11 @@ def _fetch(ray: Any, reference: Any) -> tuple[Any, Exception | None]:
         return None, error
 
 
-def map_in_order(engine: Engine, function: Callable[[T], R], items: Sequence[T]) -> Iterator[R | LostWorkerError]:
+def map_in_order(
+    engine: Engine, function: Callable[[_Item], _Result], items: Sequence[_Item]
+) -> Iterator[_Result | LostWorkerError]:
     """The results of [`Engine.map`] for different, hashable items, in their order."""
-    pairs, results = engine.map(function, items), dict[T, Any]()
+    pairs, results = engine.map(function, items), dict[_Item, Any]()
     for item in items:
         while item not in results:
             other, result = next(pairs)
