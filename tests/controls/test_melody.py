@@ -25,6 +25,9 @@ import torch
 
 from diffusers_jasco.controls.melody import (
     MELODY_BINS,
+    bins_from_salience,
+    bins_to_matrix,
+    bins_to_notes,
     melody_from_matrix,
     melody_from_midi,
     melody_from_notes,
@@ -188,6 +191,26 @@ def test_salience_keeps_its_time():
     # Frames after the end of the salience are silent.
     assert melody_from_salience(salience[:, -20:], 50, 50.0).any(dim=1).tolist() == [True] * 12 + [False] * 38
     assert not melody_from_salience(salience[:, :0], 50, 50.0).any()
+
+
+@pytest.mark.parametrize("frame_rate", [0.3, 20.0, 50.0, 86.1328125, 900.0])
+def test_blocks_of_salience_do_not_change_the_melody(frame_rate):
+    rng = np.random.default_rng(0)
+    salience = np.where(rng.random((700, 53)) < 0.05, rng.random((700, 53)), 0).astype(np.float32)
+    num_frames = math.ceil(700 / (22050 / 256) * frame_rate) + 3
+    whole = bins_from_salience([salience], num_frames, frame_rate)
+    # Linear interpolation, frame by frame.
+    positions = np.arange(num_frames) * (22050 / 256 / frame_rate)
+    positions = positions[positions < 700]
+    values = np.array([np.interp(positions, np.arange(700), row) for row in salience.T])
+    expected = np.where(values.max(axis=0) > 0, values.argmax(axis=0), -1)
+    assert whole[: len(positions)].tolist() == expected.tolist() and (whole[len(positions) :] == -1).all()
+    for size in (1, 64, 333):
+        blocks = (salience[start : start + size] for start in range(0, 700, size))
+        assert torch.equal(bins_from_salience(blocks, num_frames, frame_rate), whole)
+    matrix = bins_to_matrix(whole)
+    assert torch.equal(matrix, melody_from_salience(salience.T, num_frames, frame_rate))
+    assert bins_to_notes(whole, frame_rate) == melody_to_notes(matrix, frame_rate)
 
 
 def test_errors_for_invalid_salience_maps(tmp_path):

@@ -23,8 +23,10 @@ import torch
 from diffusers_jasco.controls.drum_machine import play_hits
 from diffusers_jasco.extraction import beats as beats_module
 from diffusers_jasco.extraction import extract_beats
-from diffusers_jasco.extraction.beat_model import FRAME_RATE
+from diffusers_jasco.extraction.beat_model import FRAME_RATE, LOUDEST, NUM_BANDS
 from diffusers_jasco.extraction.beats import Beats, _decode
+from diffusers_jasco.utils import spooling
+from diffusers_jasco.utils.spooling import SpooledRows
 
 from ..evaluation.clips import play_chords
 
@@ -144,11 +146,19 @@ def test_short_audio(seconds):
 
 
 def test_blocks_do_not_change_the_estimate(monkeypatch):
-    audio, *_ = play(ROCK, 120, 30.0)
-    magnitudes = beats_module._read_magnitudes(beats_module.AudioStream(audio, RATE, RATE), False)
-    expected = beats_module._run_model(magnitudes)
-    monkeypatch.setattr(beats_module, "_BLOCK", 400)
-    np.testing.assert_allclose(beats_module._run_model(magnitudes), expected, atol=1e-5)
+    audio, *_ = play(JIG, 60, 30.0, 6)
+    stream = beats_module.AudioStream(audio, RATE, RATE)
+    with SpooledRows((NUM_BANDS,), np.float16) as magnitudes:
+        highest = beats_module._read_magnitudes(stream, magnitudes, False)
+        assert len(highest) == len(magnitudes) and highest.max() == magnitudes.read(0, len(magnitudes)).max()
+        scale = LOUDEST / float(highest.max())
+        expected = beats_module._run_model(magnitudes, scale), beats_module._track(magnitudes, highest, 30.0)
+        assert expected[1].time_signature == "6/8"
+        monkeypatch.setattr(beats_module, "_BLOCK", 400)
+        monkeypatch.setattr(beats_module, "_BEATS_AT_ONCE", 5)
+        monkeypatch.setattr(spooling, "MEMORY", 1000)
+        np.testing.assert_allclose(beats_module._run_model(magnitudes, scale), expected[0], atol=1e-5)
+        assert beats_module._track(magnitudes, highest, 30.0) == expected[1]
 
 
 def make_activations(times, num_frames, per_bar):

@@ -17,9 +17,11 @@ import pytest
 import soundfile
 import torch
 
+from diffusers_jasco.extraction import chords as chords_module
 from diffusers_jasco.extraction import extract_beats, extract_chords
-from diffusers_jasco.extraction.chords import _find_plugin, _snap
+from diffusers_jasco.extraction.chords import _decode, _find_plugin, _snap
 from diffusers_jasco.inputs import read_chords
+from diffusers_jasco.utils import spooling
 from diffusers_jasco.utils.errors import InputError
 
 from ..evaluation.clips import play_chords, play_drums, play_melody
@@ -75,6 +77,33 @@ def test_inversions_are_distinguished_from_root_position():
 def test_a_repeated_recording_has_a_repeated_progression(music):
     twice = extract_chords(torch.cat([music, music], dim=1), RATE, method="builtin")
     assert_close(twice, PROGRESSION + [(label, start + 10) for label, start in PROGRESSION])
+
+
+def test_decoding_in_parts():
+    """The path is the most probable one, wherever the blocks end."""
+    rng, num_states = np.random.default_rng(0), 13
+    scores = np.repeat(rng.standard_normal((30, num_states)), 7, axis=0) + rng.standard_normal((210, num_states))
+    scores = scores.astype(np.float32)
+    stay, change = np.log(0.9), np.log(0.1 / (num_states - 1))
+    transitions = np.where(np.eye(num_states, dtype=bool), stay, change)
+    best, origins = scores[0].astype(float), []
+    for row in scores[1:]:
+        candidates = best + transitions  # (to, from)
+        origins.append(candidates.argmax(axis=1))
+        best = candidates.max(axis=1) + row
+    expected = [int(best.argmax())]
+    for origin in reversed(origins):
+        expected.append(int(origin[expected[-1]]))
+    for size in (1, 37, 210):
+        blocks = (scores[start : start + size] for start in range(0, 210, size))
+        assert _decode(blocks, scores.shape, 0.9).tolist() == expected[::-1]
+
+
+def test_parts_do_not_change_the_chords(music, monkeypatch):
+    expected = extract_chords(music, RATE, method="builtin")
+    monkeypatch.setattr(chords_module, "_PART", 40)
+    monkeypatch.setattr(spooling, "MEMORY", 1000)
+    assert extract_chords(music, RATE, method="builtin") == expected
 
 
 def test_several_recordings(music):

@@ -21,7 +21,7 @@ import pytest
 import torch
 
 from diffusers_jasco.controls.lead_sheet import read_lead_sheet
-from diffusers_jasco.controls.melody import LOWEST_PITCH, MELODY_BINS
+from diffusers_jasco.controls.melody import LOWEST_PITCH
 from diffusers_jasco.extraction import Beats, extract_lead_sheet
 from diffusers_jasco.extraction import lead_sheet as module
 from diffusers_jasco.inputs import InputError
@@ -42,12 +42,12 @@ def estimates(monkeypatch):
     ):
         beats, tempo = [float(beat) for beat in beats], 100.0 if len(beats) else None
         found = Beats(beats, list(downbeats), tempo, signature if len(beats) else None)
-        matrix = torch.zeros(MELODY_BINS, round(duration * 100))
+        bins = torch.full((round(duration * 100),), -1, dtype=torch.int8)
         for pitch, start, end in melody:
-            matrix[pitch - LOWEST_PITCH, round(start * 100) : round(end * 100)] = 1
+            bins[round(start * 100) : round(end * 100)] = pitch - LOWEST_PITCH
         monkeypatch.setattr(module, "extract_beats", lambda *args, **kwargs: found)
         monkeypatch.setattr(module, "extract_chords", lambda *args, **kwargs: list(chords) or [("N", 0.0)])
-        monkeypatch.setattr(module, "extract_melody", lambda *args, **kwargs: matrix)
+        monkeypatch.setattr(module, "extract_bins", lambda *args, **kwargs: bins)
         monkeypatch.setattr(module, "extract_key", lambda *args, **kwargs: key)
         return extract_lead_sheet(torch.zeros(1, round(duration * 8000)), 8000, **arguments)
 

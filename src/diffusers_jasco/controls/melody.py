@@ -17,7 +17,7 @@
 import math
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ LOWEST_PITCH = 43  # MIDI number of bin 0: G2
 HIGHEST_PITCH = LOWEST_PITCH + MELODY_BINS - 1  # B6
 SALIENCE_RATE = 22050 / 256  # Hz; frame rate of AudioCraft's extractor and of ours
 
+_BLOCK = 1024  # frames of salience that are interpolated at once
 _NAME = re.compile(r"([A-Ga-g])([#♯b♭]*)(-?\d{1,2})")
 _SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 
@@ -154,19 +155,61 @@ def melody_from_salience(
     Raises:
         [`InputError`]: if the shape is invalid or values are not finite.
     """
-    salience = check_salience(salience)
-    matrix = torch.zeros(num_frames, MELODY_BINS)
-    # In chunks, since the salience of an hour is large.
-    for frames in torch.arange(num_frames).split(4096):
-        positions = frames.double() * (salience_rate / frame_rate)
-        positions = positions[positions < salience.shape[1]]
+    blocks = (part.T for part in check_salience(salience).split(_BLOCK, dim=1))
+    return bins_to_matrix(bins_from_salience(blocks, num_frames, frame_rate, salience_rate))
+
+
+def bins_from_salience(
+    blocks: Iterable[torch.Tensor | np.ndarray],
+    num_frames: int,
+    frame_rate: float,
+    salience_rate: float = SALIENCE_RATE,
+) -> torch.Tensor:
+    r"""
+    The melody of [`melody_from_salience`] as one number per frame, in bounded memory.
+
+    Args:
+        blocks (`Iterable`): consecutive parts of the salience, each `(frames, 53)` in float32.
+        num_frames, frame_rate, salience_rate: see [`melody_from_salience`].
+
+    Returns:
+        `torch.Tensor` of shape `(num_frames,)` in int8: the strongest semitone of each frame above G2, -1 for rests.
+    """
+    bins = torch.full((num_frames,), -1, dtype=torch.int8)
+    done = first = 0  # frames that are done, and the index of the first row in `rest`
+    rest = torch.zeros(0, MELODY_BINS)
+
+    def fill(end: int) -> int:
+        """Fills the frames at positions before row `end`."""
+        last = min(math.ceil(end * frame_rate / salience_rate) + 1, num_frames)
+        positions = torch.arange(done, max(last, done)).double() * (salience_rate / frame_rate)
+        positions = positions[positions < end]
         before = positions.long()
-        after = (before + 1).clamp(max=salience.shape[1] - 1)
-        part = (positions - before).float()
-        values = salience[:, before] * (1 - part) + salience[:, after] * part
-        strongest = F.one_hot(values.argmax(dim=0), MELODY_BINS) * (values.T != 0)
-        matrix[frames[: len(strongest)]] = strongest.float()
-    return matrix
+        after = (before + 1).clamp(max=first + len(rest) - 1)
+        part = (positions - before).float()[:, None]
+        values = rest[before - first] * (1 - part) + rest[after - first] * part
+        highest, strongest = values.max(dim=1)
+        bins[done : done + len(positions)] = torch.where(highest != 0, strongest, -1).to(torch.int8)
+        return done + len(positions)
+
+    for block in blocks:
+        rest = torch.cat([rest, torch.as_tensor(block)])
+        # The last row is interpolated with the next one.
+        done = fill(first + len(rest) - 1)
+        surplus = min(int(done * salience_rate / frame_rate) - first, len(rest) - 1)
+        if surplus > 0:
+            rest, first = rest[surplus:], first + surplus
+    fill(first + len(rest))
+    return bins
+
+
+def bins_to_matrix(bins: torch.Tensor) -> torch.Tensor:
+    """Converts the bins of [`bins_from_salience`] to a matrix `(frames, 53)`."""
+    # The memory of zeros from NumPy is taken only where they are replaced.
+    matrix = torch.from_numpy(np.zeros((MELODY_BINS, len(bins)), dtype=np.float32))
+    frames = (bins >= 0).nonzero()[:, 0]
+    matrix[bins[frames].long(), frames] = 1
+    return matrix.T
 
 
 def melody_from_npz(
@@ -406,7 +449,11 @@ def melody_to_notes(matrix: torch.Tensor | np.ndarray, frame_rate: float) -> lis
 
 def frames_to_notes(frames: torch.Tensor, frame_rate: float) -> list[tuple[int, float, float]]:
     """Converts a melody `(frames, 53)` to notes as [`melody_to_notes`] does, without validation."""
-    bins = torch.where(frames.any(dim=1), frames.argmax(dim=1), -1).cpu()
+    return bins_to_notes(torch.where(frames.any(dim=1), frames.argmax(dim=1), -1).cpu(), frame_rate)
+
+
+def bins_to_notes(bins: torch.Tensor, frame_rate: float) -> list[tuple[int, float, float]]:
+    """Converts the bins of [`bins_from_salience`] to notes as [`melody_to_notes`] does."""
     values, lengths = torch.unique_consecutive(bins, return_counts=True)
     ends = lengths.cumsum(0)
     runs = zip(values.tolist(), (ends - lengths).tolist(), ends.tolist())

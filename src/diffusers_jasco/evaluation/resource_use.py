@@ -94,6 +94,13 @@ def measure_cost(
     return rows | {"value": value, "low": min(ratios), "high": max(ratios)}
 
 
+def peak_memory() -> float:
+    """Peak resident memory of this process in MB. Linux only."""
+    # Unlike `ru_maxrss`, this does not include the parent process.
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return int(re.search(r"VmHWM:\s+(\d+)", status)[1]) * 1024 / _MEGABYTE  # type: ignore[index]
+
+
 def measure_memory(
     checkpoint: str | Path, durations: tuple[float, float] = (60.0, 600.0), num_inference_steps: int = 2
 ) -> dict[str, Any]:
@@ -130,9 +137,7 @@ def _measure_peak(checkpoint: str, duration: float, num_inference_steps: int) ->
         num_inference_steps=num_inference_steps,
         generator=torch.Generator().manual_seed(0),
     ).audios
-    # Unlike `ru_maxrss`, this does not include the parent process.
-    status = Path("/proc/self/status").read_text(encoding="utf-8")
-    peak = int(re.search(r"VmHWM:\s+(\d+)", status)[1]) * 1024  # type: ignore[index]
+    peak = peak_memory() * _MEGABYTE
     recording = controls["drums"][0].nbytes if "drums" in controls else 0
     encoded = sum(control.nbytes for control in conditioning.controls.values())
     sizes = {"peak": peak, "audio": audio.nbytes, "recording": recording, "controls": encoded}

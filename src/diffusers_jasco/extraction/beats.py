@@ -24,7 +24,8 @@ import numpy as np
 import torch
 
 from ..audio.stream import AudioStream
-from .beat_model import FRAME_RATE, HOP, LOUDEST, RATE, WINDOW, BeatModel, band_magnitudes
+from ..utils.spooling import SpooledRows
+from .beat_model import FRAME_RATE, HOP, LOUDEST, NUM_BANDS, RATE, WINDOW, BeatModel, band_magnitudes
 from .progress import SecondsBar
 
 
@@ -75,8 +76,9 @@ def extract_beats(
     if isinstance(audio, list):
         return [extract_beats(item, sampling_rate, progress) for item in audio]
     stream = AudioStream(audio, sampling_rate, RATE)
-    magnitudes = _read_magnitudes(stream, progress)
-    return _track(magnitudes, _run_model(magnitudes), stream.duration)
+    with SpooledRows((NUM_BANDS,), np.float16) as magnitudes:
+        highest = _read_magnitudes(stream, magnitudes, progress)
+        return _track(magnitudes, highest, stream.duration)
 
 
 def tempo_of_beats(beats: Sequence[float]) -> float | None:
@@ -95,11 +97,13 @@ def tempo_of_beats(beats: Sequence[float]) -> float | None:
     return float(60 * span / np.median(times[span:] - times[:-span]))
 
 
-def _track(magnitudes: np.ndarray, activations: np.ndarray, duration: float) -> Beats:
+def _track(magnitudes: SpooledRows, highest: np.ndarray, duration: float) -> Beats:
+    scale = LOUDEST / max(float(highest.max(initial=0)), 1e-6)
+    activations = _run_model(magnitudes, scale)
     frames, is_downbeat, meter = _decode(activations)
     # The hidden Markov model also continues through silence before and after the music. The last windows with sound
     # are centered after its end.
-    sounding = np.flatnonzero(magnitudes.max(axis=1, initial=0) > _QUIET * magnitudes.max(initial=0))
+    sounding = np.flatnonzero(highest > _QUIET * highest.max(initial=0))
     first, last = (sounding[0], sounding[-1] - 2) if len(sounding) else (0, -1)
     kept = (frames >= first) & (frames <= last)
     frames, is_downbeat = frames[kept], is_downbeat[kept]
@@ -108,7 +112,7 @@ def _track(magnitudes: np.ndarray, activations: np.ndarray, duration: float) -> 
     times = np.clip(_refine(frames, activations) / FRAME_RATE, 0, duration)
     beats = [round(float(time), 4) for time in times]
     time_signature = f"{meter}/4"
-    if meter == 2 and _is_compound(times * FRAME_RATE, magnitudes):
+    if meter == 2 and _is_compound(times * FRAME_RATE, magnitudes, scale):
         time_signature = "6/8"
     downbeats = [beat for beat, is_first in zip(beats, is_downbeat) if is_first]
     return Beats(beats, downbeats, round(tempo_of_beats(times), 2), time_signature)
@@ -119,17 +123,20 @@ def _track(magnitudes: np.ndarray, activations: np.ndarray, duration: float) -> 
 _QUIET = 1e-3  # relative magnitude: -60 dB
 _LARGEST = 6e4  # magnitude
 _BLOCK = 8192  # frames per forward pass: 164 s
+_BEATS_AT_ONCE = 128  # of which spectra are compared
 
 
-def _read_magnitudes(stream: AudioStream, progress: bool) -> np.ndarray:
-    """Magnitudes (frames, bands)."""
-    parts = []
+def _read_magnitudes(stream: AudioStream, magnitudes: SpooledRows, progress: bool) -> np.ndarray:
+    """Appends the magnitudes of each frame, and returns the highest of each, `(frames,)`."""
+    parts = [np.zeros(0, np.float16)]
     with SecondsBar("beats", stream.duration, progress) as bar:
         for frames in stream.frames(WINDOW, HOP):
-            # Half precision, as spectra are kept as a whole. Waveforms within ±1 have magnitudes up to 320.
-            parts.append(band_magnitudes(frames).clip(max=_LARGEST).astype(np.float16))
+            # Half precision is enough: waveforms within ±1 have magnitudes up to 320.
+            part = band_magnitudes(frames).clip(max=_LARGEST).astype(np.float16)
+            magnitudes.append(part)
+            parts.append(part.max(axis=1))
             bar.update(len(frames) / FRAME_RATE)
-    return np.concatenate(parts) if parts else np.zeros((0, 1), np.float16)
+    return np.concatenate(parts)
 
 
 @lru_cache(maxsize=1)
@@ -138,13 +145,12 @@ def _model() -> BeatModel:
 
 
 @torch.inference_mode()
-def _run_model(magnitudes: np.ndarray) -> np.ndarray:
-    """Magnitudes (frames, bands) → probabilities (frames, 2) of beats that do not start a bar, and of downbeats."""
+def _run_model(magnitudes: SpooledRows, scale: float) -> np.ndarray:
+    """Scaled magnitudes → probabilities (frames, 2) of beats that do not start a bar, and of downbeats."""
     model, activations = _model(), np.zeros((len(magnitudes), 2), np.float32)
-    scale = LOUDEST / max(float(magnitudes.max(initial=0)), 1e-6)
     for start in range(0, len(magnitudes), _BLOCK):
         first, end = max(start - model.context, 0), start + _BLOCK
-        block = torch.from_numpy(magnitudes[first : end + model.context].astype(np.float32) * scale)
+        block = torch.from_numpy(magnitudes.read(first, end + model.context).astype(np.float32) * scale)
         activations[start:end] = model(block[None])[0].softmax(dim=-1)[start - first :][:_BLOCK, :2].numpy()
     return activations
 
@@ -158,6 +164,7 @@ def _run_model(magnitudes: np.ndarray) -> np.ndarray:
 _METERS = {2: 0.3, 3: 1.5, 4: 1.0}
 _SLOWEST = 45  # beats per minute
 _FASTEST = 220  # beats per minute
+_INTERVALS = np.arange(round(60 * FRAME_RATE / _FASTEST), round(60 * FRAME_RATE / _SLOWEST) + 1)  # frames
 _BEAT_LENGTH = 1 / 16  # of the time from beat to beat
 _STEADINESS = 100.0  # a relative change of the interval by x has a probability proportional to exp(-100 |x|)
 _LARGEST_CHANGE = 6  # frames, from one interval to the next
@@ -167,11 +174,16 @@ _EVIDENCE = 3.0  # nats per second by which beats have to be more probable than 
 
 def _decode(activations: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
     """Probabilities (frames, 2) → frames of the beats, whether each is a downbeat, and the beats per bar."""
+    with SpooledRows((len(_INTERVALS), sum(_METERS)), np.uint8) as origins:
+        return _find_beats(activations, origins)
+
+
+def _find_beats(activations: np.ndarray, origins: SpooledRows) -> tuple[np.ndarray, np.ndarray, int]:
+    """[`_decode`], with empty `origins` for the changes of the interval that lead to each frame and state."""
     # A frame before the recording, for a beat at its beginning.
     activations = np.pad(activations, ((1, 0), (0, 0)))
     num_frames = len(activations)
-    intervals = np.arange(round(60 * FRAME_RATE / _FASTEST), round(60 * FRAME_RATE / _SLOWEST) + 1)
-    shortest, longest = intervals[0], intervals[-1]
+    intervals, shortest, longest = _INTERVALS, _INTERVALS[0], _INTERVALS[-1]
     # The state at a beat: the interval to the next beat, and the meter with the position in the bar.
     meters = np.concatenate([np.full(meter, meter) for meter in _METERS])
     positions = np.concatenate([np.arange(meter) for meter in _METERS])
@@ -183,14 +195,14 @@ def _decode(activations: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
     # Sums of the log probabilities of a beat, a downbeat and neither before each frame; 0 outside the recording.
     neither = (1 - activations.sum(axis=1)).clip(_FLOOR) * _BEAT_LENGTH / (1 - _BEAT_LENGTH)
     logs = np.log([*activations.T.clip(_FLOOR), neither], dtype=np.float64)
-    sums = np.pad(logs, ((0, 0), (longest + 1, longest + shortest))).cumsum(axis=1)
+    sums = np.pad(logs, ((0, 0), (longest + 1, longest + shortest)))
+    sums.cumsum(axis=1, out=sums)
 
     # Scores of beats in the frames before the block, whose first beat has index `longest`.
     scores = np.tile(-np.log(meters).astype(np.float32), (longest, len(intervals), 1))
     ends = longest + np.arange(shortest)[:, None]
     starts = ends - intervals
     beat_ends = np.minimum(starts + np.ceil(intervals * _BEAT_LENGTH).astype(int), ends)
-    origins = np.zeros((num_frames, len(intervals), len(meters)), dtype=np.uint8)
     # Padded by intervals that do not exist.
     padded = np.full((shortest, len(intervals) + 2 * _LARGEST_CHANGE, len(meters)), -np.inf, dtype=np.float32)
     arriving = padded[:, _LARGEST_CHANGE:-_LARGEST_CHANGE]
@@ -213,7 +225,7 @@ def _decode(activations: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
             candidates = padded[:, change : change + len(intervals)] + log_change[:, None]
             origin[candidates > highest] = change
             np.maximum(highest, candidates, out=highest)
-        origins[block : block + shortest] = origin[: max(num_frames - block, 0)]
+        origins.append(origin[: max(num_frames - block, 0)])
         # Kept relative to the highest, as they fall with every frame.
         top = highest.max()
         total += top
@@ -226,7 +238,7 @@ def _decode(activations: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
         while frame >= 0:
             frames.append(frame)
             is_downbeat.append(positions[state] == 0)
-            interval += int(origins[frame, interval, state]) - _LARGEST_CHANGE
+            interval += int(origins.read(frame, frame + 1)[0, interval, state]) - _LARGEST_CHANGE
             frame, state = frame - intervals[interval], previous[state]
     return (
         np.maximum(np.array(frames[::-1], dtype=int) - 1, 0),
@@ -256,17 +268,19 @@ def _refine(frames: np.ndarray, activations: np.ndarray) -> np.ndarray:
     return frames + (weights * offsets).sum(axis=1) / weights.sum(axis=1)
 
 
-def _is_compound(beats: np.ndarray, magnitudes: np.ndarray) -> bool:
+def _is_compound(beats: np.ndarray, magnitudes: SpooledRows, scale: float) -> bool:
     """Whether onsets at thirds of the beats (fractional frames) are stronger than those at halves."""
-    scale = LOUDEST / max(float(magnitudes.max()), 1e-6)
 
-    def levels(frames: np.ndarray) -> np.ndarray:
-        return np.log10(1 + scale * magnitudes[frames].astype(np.float32))
+    def rises(first: int, *shares: float) -> np.ndarray:
+        part = beats[first : first + _BEATS_AT_ONCE + 1]
+        frames = np.round(part[:-1, None] + np.diff(part)[:, None] * shares).astype(int)
+        nearby = (frames[..., None] + np.arange(-1, 2)).clip(1, len(magnitudes) - 1)
+        start = int(nearby.min()) - 1
+        levels = np.log10(1 + scale * magnitudes.read(start, int(nearby.max()) + 1).astype(np.float32))
+        return (levels[nearby - start] - levels[nearby - start - 1]).clip(0).sum(axis=-1).max(axis=-1)
 
     def strength(*shares: float) -> float:
-        frames = np.round(beats[:-1, None] + np.diff(beats)[:, None] * shares).astype(int)
-        nearby = (frames[..., None] + np.arange(-1, 2)).clip(1, len(magnitudes) - 1)
-        rises = (levels(nearby) - levels(nearby - 1)).clip(0).sum(axis=-1)
-        return float(rises.max(axis=-1).mean())
+        starts = range(0, len(beats) - 1, _BEATS_AT_ONCE)
+        return float(np.concatenate([rises(first, *shares) for first in starts]).mean())
 
     return strength(1 / 3, 2 / 3) > strength(1 / 2)

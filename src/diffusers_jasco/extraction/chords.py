@@ -29,6 +29,7 @@ from ..audio.stream import AudioStream
 from ..controls.chord_labels import NO_CHORD, UNKNOWN_CHORD, default_chord_labels, parse_chord
 from ..utils.errors import InputError
 from ..utils.optional_imports import import_optional, pip_install
+from ..utils.spooling import SpooledRows
 from .beats import Beats, extract_beats
 from .progress import SecondsBar
 
@@ -218,6 +219,7 @@ _SIXTH_WEIGHT = 0.99
 _NO_CHORD_WEIGHT = 0.9
 _SHARPNESS = 8.0
 _STAY = 0.995  # probability that a chord lasts another 64 ms
+_PART = 2048  # frames that are processed at once
 
 
 def _estimate_chords(stream: AudioStream, progress: bool) -> Chords:
@@ -227,28 +229,42 @@ def _estimate_chords(stream: AudioStream, progress: bool) -> Chords:
 
 def estimate_chroma(stream: AudioStream, progress: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Bass and treble chroma `(frames, 24)` of the notes, and loudness `(frames,)`, one frame every 64 ms."""
+    with SpooledRows((_BINS * _NUM_PITCHES,), np.float32) as spectra:
+        total = _read_spectra(stream, spectra, progress)
+        chroma, loudness = np.empty((len(spectra), 24), dtype=np.float32), np.empty(len(spectra), dtype=np.float32)
+        if not len(spectra):
+            return chroma, loudness
+        shift = _find_tuning(total / np.float32(len(spectra)))
+        end = 0
+        for count in _divide(len(spectra), _PART):
+            start, end = end, end + count
+            tuned = _tune(spectra.read(start, end), shift)
+            loudness[start:end] = tuned.max(axis=1)
+            notes = _fit_notes(_whiten(tuned)) ** _COMPRESSION
+            chroma[start:end] = np.concatenate([_fold(notes, *_BASS), _fold(notes, *_TREBLE)], axis=1)
+    return chroma, loudness
+
+
+def _read_spectra(stream: AudioStream, spectra: SpooledRows, progress: bool) -> np.ndarray:
+    """Appends the spectrum of each frame, and returns the sum of all."""
     bank = _log_frequency_bank()
     window = np.hanning(_WINDOW).astype(np.float32)
-    spectra = []
+    total = np.zeros(bank.shape[1], dtype=np.float32)
     with SecondsBar("chords", stream.duration, progress) as bar:
         for frames in stream.frames(_WINDOW, HOP):
             for part in np.array_split(frames, -(-len(frames) // 128)):
-                spectra.append(np.abs(np.fft.rfft(part * window)).astype(np.float32) @ bank)
+                spectrum = np.abs(np.fft.rfft(part * window)).astype(np.float32) @ bank
+                spectra.append(spectrum)
+                # As in a sum of all frames at once, they are added one by one.
+                total = np.concatenate([total[None], spectrum]).sum(axis=0)
             bar.update(len(frames) * HOP / RATE)
-    if not spectra:
-        return np.zeros((0, 24), dtype=np.float32), np.zeros(0, dtype=np.float32)
-    spectra = np.concatenate(spectra)
+    return total
 
-    shift = _find_tuning(spectra.mean(axis=0))
-    chroma, loudness = np.empty((len(spectra), 24), dtype=np.float32), np.empty(len(spectra), dtype=np.float32)
-    # Processed in parts, to bound the memory of long recordings.
-    starts = np.array_split(np.arange(len(spectra)), -(-len(spectra) // 2048))
-    for part in (slice(frames[0], frames[-1] + 1) for frames in starts):
-        tuned = _tune(spectra[part], shift)
-        loudness[part] = tuned.max(axis=1)
-        notes = _fit_notes(_whiten(tuned)) ** _COMPRESSION
-        chroma[part] = np.concatenate([_fold(notes, *_BASS), _fold(notes, *_TREBLE)], axis=1)
-    return chroma, loudness
+
+def _divide(total: int, largest: int) -> list[int]:
+    """The sizes of equal parts."""
+    number = -(-total // largest)
+    return [total // number + (index < total % number) for index in range(number)]
 
 
 def is_quiet(loudness: np.ndarray) -> np.ndarray:
@@ -261,11 +277,16 @@ def decode_chords(chroma: np.ndarray, loudness: np.ndarray, duration: float) -> 
     if not len(chroma):
         return [(NO_CHORD, 0.0)]
     labels, templates = _templates()
-    fits = (chroma / (np.linalg.norm(chroma, axis=1, keepdims=True) + 1e-9)) @ templates.T
-    # Near-silent frames are labeled N.
-    fits[is_quiet(loudness)] = np.eye(len(labels))[labels.index(NO_CHORD)]
-    fits *= _SHARPNESS
-    path = _decode(fits, _STAY)
+    quiet = is_quiet(loudness)
+
+    def fit(part: slice) -> np.ndarray:
+        fits = (chroma[part] / (np.linalg.norm(chroma[part], axis=1, keepdims=True) + 1e-9)) @ templates.T
+        # Near-silent frames are labeled N.
+        fits[quiet[part]] = np.eye(len(labels))[labels.index(NO_CHORD)]
+        return fits * np.float32(_SHARPNESS)
+
+    starts = range(0, len(chroma), _PART)
+    path = _decode((fit(slice(start, start + _PART)) for start in starts), (len(chroma), len(labels)), _STAY)
     changes = np.flatnonzero(np.diff(path, prepend=-1))
     return _merge(((labels[path[frame]], frame * HOP / RATE) for frame in changes), duration)
 
@@ -375,20 +396,27 @@ def _templates() -> tuple[list[str], np.ndarray]:
     return labels, np.array(rows, dtype=np.float32)
 
 
-def _decode(scores: np.ndarray, stay: float) -> np.ndarray:
-    """Viterbi decoding with uniform change probabilities: log scores (frames, states) → path (frames,)."""
-    log_stay, log_change = np.log(stay), np.log((1 - stay) / (scores.shape[1] - 1))
-    # In double precision, as the scores grow with the length.
-    best = scores[0].astype(np.float64)
-    origins = np.empty(scores.shape, dtype=np.int16)
-    states = np.arange(scores.shape[1])
-    for frame in range(1, len(scores)):
-        leader = best.argmax()
-        changes = best[leader] + log_change > best + log_stay
-        origins[frame] = np.where(changes, leader, states)
-        best = np.where(changes, best[leader] + log_change, best + log_stay) + scores[frame]
-    path = np.empty(len(scores), dtype=np.int64)
+def _decode(blocks: Iterable[np.ndarray], shape: tuple[int, int], stay: float) -> np.ndarray:
+    """Viterbi decoding with uniform change probabilities: blocks of log scores (frames, states) → path (frames,)."""
+    num_frames, num_states = shape
+    log_stay, log_change = np.log(stay), np.log((1 - stay) / (num_states - 1))
+    # All changes start from the most probable state, so the predecessors are one number per frame and one bit per state.
+    leaders = np.zeros(num_frames, dtype=np.int16)
+    changes = np.zeros((num_frames, -(-num_states // 8)), dtype=np.uint8)
+    best = np.zeros(num_states)
+    for frame, scores in enumerate(row for block in blocks for row in block):
+        if frame == 0:
+            # In double precision, as the scores grow with the length.
+            best = scores.astype(np.float64)
+            continue
+        leaders[frame] = leader = best.argmax()
+        is_change = best[leader] + log_change > best + log_stay
+        changes[frame] = np.packbits(is_change)
+        best = np.where(is_change, best[leader] + log_change, best + log_stay) + scores
+    path = np.zeros(num_frames, dtype=np.int16)
     path[-1] = best.argmax()
-    for frame in range(len(scores) - 1, 0, -1):
-        path[frame - 1] = origins[frame, path[frame]]
+    for frame in range(num_frames - 1, 0, -1):
+        state = int(path[frame])
+        is_change = changes[frame, state // 8] >> (7 - state % 8) & 1
+        path[frame - 1] = leaders[frame] if is_change else state
     return path

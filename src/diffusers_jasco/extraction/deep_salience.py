@@ -168,7 +168,6 @@ def _harmonic_transforms(stream: AudioStream, num_frames: int) -> Iterator[np.nd
             start += CHUNK
 
 
-@torch.inference_mode()
 def deep_salience(stream: AudioStream, weights: str | os.PathLike, progress: bool = False) -> np.ndarray:
     r"""
     Computes the salience of every fifth of a semitone. Levels are relative to the maximum of the whole recording,
@@ -182,17 +181,22 @@ def deep_salience(stream: AudioStream, weights: str | os.PathLike, progress: boo
     Returns:
         `np.ndarray` of shape `(frames, 360)`: float32 in [0, 1]; frame `i` is centered on sample `256 i`.
     """
+    empty = np.zeros((0, NUM_BINS), dtype=np.float32)
+    return np.concatenate([empty, *salience_blocks(stream, weights, progress)])
+
+
+@torch.inference_mode()
+def salience_blocks(stream: AudioStream, weights: str | os.PathLike, progress: bool = False) -> Iterator[np.ndarray]:
+    """Yields the salience of [`deep_salience`] in consecutive blocks, in bounded memory."""
     model = DeepSalience.from_keras(weights).to(memory_format=torch.channels_last)
     num_frames = 1 + int(stream.duration * RATE) // HOP
     peak = max((float(part.max()) for part in _harmonic_transforms(stream, num_frames)), default=0.0)
-    salience = [np.zeros((0, NUM_BINS), dtype=np.float32)]
     with SecondsBar("melody", stream.duration, progress) as bar:
         for magnitudes in _harmonic_transforms(stream, num_frames):
             floor = max(1e-5, peak * 10 ** (-DYNAMIC_RANGE / 20))
             levels = 1 + 20 * np.log10(np.maximum(magnitudes, floor) / max(peak, 1e-5)) / DYNAMIC_RANGE
-            salience.append(model(torch.from_numpy(levels.astype(np.float32))[None])[0].T.numpy())
+            yield model(torch.from_numpy(levels.astype(np.float32))[None])[0].T.numpy()
             bar.update(magnitudes.shape[-1] * HOP / RATE)
-    return np.concatenate(salience)
 
 
 def fold_semitones(salience: np.ndarray) -> np.ndarray:

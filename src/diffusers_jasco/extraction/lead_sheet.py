@@ -25,12 +25,12 @@ from ..audio.stream import AudioStream
 from ..controls.beats import FASTEST, SLOWEST
 from ..controls.chord_labels import NO_CHORD
 from ..controls.lead_sheet import LeadSheet, Section, TimeSignature, bars_from_timeline
-from ..controls.melody import melody_to_notes
+from ..controls.melody import bins_to_notes
 from ..utils.numbers import to_float, to_integer
 from .beats import RATE, Beats, extract_beats
 from .chords import extract_chords
 from .key import extract_key
-from .melody import Method, extract_melody
+from .melody import Method, extract_bins
 
 
 logger = logging.get_logger(__name__)
@@ -97,12 +97,12 @@ def extract_lead_sheet(
     if beats_per_bar is not None:
         beats_per_bar = to_integer(beats_per_bar, "beats_per_bar", minimum=1, maximum=16)
     duration = AudioStream(audio, sampling_rate, RATE).duration
-    melody = extract_melody(audio, sampling_rate, melody_method, frame_rate=_FRAME_RATE, progress=progress)
+    melody = extract_bins(audio, sampling_rate, melody_method, frame_rate=_FRAME_RATE, progress=progress)
     beats = extract_beats(audio, sampling_rate, progress)
     grid = _BeatGrid(beats, duration, bpm, beats_per_bar)
     chords = extract_chords(audio, sampling_rate, progress=progress, snap_to_beats=grid.within(duration))
     grid.move_downbeat(chords)
-    notes = _clean(melody_to_notes(melody, _FRAME_RATE))
+    notes = _clean(bins_to_notes(melody, _FRAME_RATE))
     return _write(grid, duration, chords, notes, extract_key(audio, sampling_rate, progress))
 
 

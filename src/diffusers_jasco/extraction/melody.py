@@ -16,6 +16,7 @@
 
 import math
 import os
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -25,7 +26,14 @@ import torch
 from diffusers.utils import logging
 
 from ..audio.stream import AudioStream
-from ..controls.melody import HIGHEST_PITCH, LOWEST_PITCH, MELODY_BINS, SALIENCE_RATE, melody_from_salience
+from ..controls.melody import (
+    HIGHEST_PITCH,
+    LOWEST_PITCH,
+    MELODY_BINS,
+    SALIENCE_RATE,
+    bins_from_salience,
+    bins_to_matrix,
+)
 from ..utils.errors import InputError
 from ..utils.numbers import to_float
 from ..utils.optional_imports import compiles_with_numba, import_optional
@@ -88,13 +96,34 @@ def extract_melody(
         return [
             extract_melody(item, sampling_rate, method, threshold, frame_rate, weights, progress) for item in audio
         ]
+    return bins_to_matrix(extract_bins(audio, sampling_rate, method, threshold, frame_rate, weights, progress)).T
+
+
+def extract_bins(
+    audio: Any,
+    sampling_rate: int | None = None,
+    method: Method = "auto",
+    threshold: float = THRESHOLD,
+    frame_rate: float = 50.0,
+    weights: str | os.PathLike | None = None,
+    progress: bool = False,
+) -> torch.Tensor:
+    r"""
+    Estimates the melody of one recording as one number per frame, which takes less memory than a matrix.
+
+    Args:
+        audio, sampling_rate, method, threshold, frame_rate, weights, progress: as [`extract_melody`].
+
+    Returns:
+        `torch.Tensor` of shape `(frames,)` in int8: the semitone of each frame above G2, -1 for rests.
+
+    Raises: as [`extract_melody`].
+    """
     frame_rate = to_float(frame_rate, "frame_rate", above=0, maximum=1000, unit="Hz")
     stream = AudioStream(audio, sampling_rate, RATE)
-    salience = _extract(stream, method, threshold, weights, progress)
     # Tolerance for durations such as 10.000000000000002 s.
     num_frames = math.ceil(stream.duration * frame_rate - 1e-6)
-    salience = torch.from_numpy(salience).T
-    return melody_from_salience(salience, num_frames, frame_rate).T.contiguous()
+    return bins_from_salience(_extract(stream, method, threshold, weights, progress), num_frames, frame_rate)
 
 
 def extract_salience(
@@ -121,9 +150,12 @@ def extract_salience(
     if isinstance(audio, list):
         return [extract_salience(item, sampling_rate, method, threshold, weights, progress) for item in audio]
     stream = AudioStream(audio, sampling_rate, RATE)
-    salience = _extract(stream, method, threshold, weights, progress)
+    salience, count = np.zeros((MELODY_BINS, _num_frames(stream)), dtype=np.float32), 0
+    for block in _extract(stream, method, threshold, weights, progress):
+        salience[:, count : count + len(block)] = block.T
+        count += len(block)
     frequencies = 440 * 2 ** ((np.arange(LOWEST_PITCH, HIGHEST_PITCH + 1) - 69) / 12)
-    return np.ascontiguousarray(salience.T), np.arange(len(salience)) / SALIENCE_RATE, frequencies
+    return np.ascontiguousarray(salience[:, :count]), np.arange(count) / SALIENCE_RATE, frequencies
 
 
 def _extract(
@@ -132,8 +164,8 @@ def _extract(
     threshold: float,
     weights: str | os.PathLike | None,
     progress: bool,
-) -> np.ndarray:
-    """Computes salience `(frames, 53)`, with values below the threshold set to 0."""
+) -> Iterator[np.ndarray]:
+    """Computes consecutive blocks of salience `(frames, 53)`, with values below the threshold set to 0."""
     if method not in METHODS:
         raise InputError(f"`method` has to be one of {', '.join(METHODS)}, but is {method!r}.", "method")
     threshold = to_float(threshold, "threshold", minimum=0, maximum=1)
@@ -150,11 +182,9 @@ def _extract(
     if method == "monophonic":
         return _track_notes(stream, progress)
     if method == "builtin":
-        salience = _run_builtin(stream, progress)
-        salience[salience < threshold] = 0
-        return salience
-    salience = deep_salience.deep_salience(stream, weights, progress)
-    return deep_salience.fold_semitones(np.where(salience < threshold, 0, salience))
+        return (np.where(block < threshold, np.float32(0), block) for block in _run_builtin(stream, progress))
+    blocks = deep_salience.salience_blocks(stream, weights, progress)
+    return (deep_salience.fold_semitones(np.where(block < threshold, 0, block)) for block in blocks)
 
 
 def _num_frames(stream: AudioStream) -> int:
@@ -173,7 +203,7 @@ def _builtin_model() -> SalienceModel:
 
 
 @torch.inference_mode()
-def _run_builtin(stream: AudioStream, progress: bool) -> np.ndarray:
+def _run_builtin(stream: AudioStream, progress: bool) -> Iterator[np.ndarray]:
     model, num_frames = _builtin_model(), _num_frames(stream)
     # Levels are relative to the maximum of the whole recording, so it is read twice; every fourth frame is enough for
     # it.
@@ -181,25 +211,22 @@ def _run_builtin(stream: AudioStream, progress: bool) -> np.ndarray:
     for blocks in stream.frames(_BLOCK * HOP + 2 * CONTEXT, _BLOCK * HOP, before=CONTEXT):
         for block in blocks:
             loudest = max(loudest, log_frequency_levels(torch.tensor(block)[None], stride=4).max().item())
-    salience = np.zeros((num_frames, MELODY_BINS), dtype=np.float32)
-    if loudest <= -120:
-        return salience
     before = model.context
     size = (_BLOCK + 2 * before) * HOP + 2 * CONTEXT
     start = 0
     with SecondsBar("melody", stream.duration, progress) as bar:
-        for blocks in stream.frames(size, _BLOCK * HOP, before=CONTEXT + before * HOP):
+        for blocks in stream.frames(size, _BLOCK * HOP, before=CONTEXT + before * HOP) if loudest > -120 else ():
             for block in blocks:
                 levels = log_frequency_levels(torch.tensor(block)[None]) - loudest
                 # Frames before the beginning and after the end are omitted instead of silent, as in training.
                 first, last = max(before - start, 0), min(num_frames - start + before, levels.shape[1])
                 logits = model(levels[:, first:last])[0]
                 count = min(_BLOCK, num_frames - start)
-                part = logits[before - first : before - first + count].sigmoid().numpy()
-                salience[start : start + len(part)] = part
+                yield logits[before - first : before - first + count].sigmoid().numpy()
                 start += _BLOCK
                 bar.update(count * HOP / RATE)
-    return salience
+    for start in range(start, num_frames, _BLOCK):
+        yield np.zeros((min(_BLOCK, num_frames - start), MELODY_BINS), dtype=np.float32)
 
 
 # 2. Single voices
@@ -213,23 +240,22 @@ _STAY = 0.99  # probability that a note lasts another 12 ms
 _QUIET = 0.01  # frames more than 40 dB below the maximum are unvoiced
 
 
-def _track_notes(stream: AudioStream, progress: bool) -> np.ndarray:
+def _track_notes(stream: AudioStream, progress: bool) -> Iterator[np.ndarray]:
     num_frames, before = _num_frames(stream), _TRACKED_CONTEXT
     size = (_TRACKED_BLOCK + 2 * before) * HOP
-    parts = []
+    start = 0
     with SecondsBar("melody", stream.duration, progress) as bar:
         for blocks in stream.frames(size, _TRACKED_BLOCK * HOP, before=before * HOP):
             for block in blocks:
-                start = _TRACKED_BLOCK * len(parts)
                 count = min(_TRACKED_BLOCK, num_frames - start)
                 samples = np.array(block[: (before + count + before) * HOP])
-                parts.append(_track_block(samples)[before : before + count])
+                pitches = _track_block(samples)[before : before + count]
+                salience = np.zeros((len(pitches), MELODY_BINS), dtype=np.float32)
+                frames = np.flatnonzero(pitches >= 0)
+                salience[frames, pitches[frames] - LOWEST_PITCH] = 1
+                yield salience
+                start += _TRACKED_BLOCK
                 bar.update(count * HOP / RATE)
-    pitches = np.concatenate(parts)
-    salience = np.zeros((len(pitches), MELODY_BINS), dtype=np.float32)
-    frames = np.flatnonzero(pitches >= 0)
-    salience[frames, pitches[frames] - LOWEST_PITCH] = 1
-    return salience
 
 
 @compiles_with_numba

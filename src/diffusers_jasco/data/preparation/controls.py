@@ -24,9 +24,10 @@ import numpy as np
 
 from ...audio.stream import AudioStream, resample_blocks
 from ...controls.beats import check_beats
-from ...controls.melody import frames_to_notes, melody_from_npz
-from ...extraction import extract_beats, extract_chords, extract_melody
+from ...controls.melody import bins_to_notes, frames_to_notes, melody_from_npz
+from ...extraction import extract_beats, extract_chords
 from ...extraction.drums import DrumStream
+from ...extraction.melody import extract_bins
 from ..sources import BEAT_FIELDS, Source, resolve_beside
 from .chord_files import Chords, fit_vocabulary
 from .settings import METHODS, PreparationSettings, chord_table
@@ -60,12 +61,12 @@ def track_melody(source: Source, path: Path, settings: PreparationSettings, dura
     if source.info.get("melody") is not None:
         return [tuple(note) for note in source.info["melody"]]
     if settings.melody in METHODS["melody"]:
-        matrix = extract_melody(
+        bins = extract_bins(
             path, method=settings.melody, frame_rate=MELODY_FRAME_RATE, weights=settings.melody_weights
-        ).T
-    else:
-        file = _named_file(settings.melody, source, ("_multif0_salience.npz",))
-        matrix = melody_from_npz(file, math.ceil(duration * MELODY_FRAME_RATE), MELODY_FRAME_RATE)
+        )
+        return bins_to_notes(bins, MELODY_FRAME_RATE)
+    file = _named_file(settings.melody, source, ("_multif0_salience.npz",))
+    matrix = melody_from_npz(file, math.ceil(duration * MELODY_FRAME_RATE), MELODY_FRAME_RATE)
     return frames_to_notes(matrix, MELODY_FRAME_RATE)
 
 
