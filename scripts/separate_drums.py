@@ -24,11 +24,17 @@ import argparse
 import sys
 from pathlib import Path
 
-from diffusers_jasco import export_audio
+import numpy as np
+from diffusers.utils import logging
+
+from diffusers_jasco.audio.export import check_export, write_audio
 from diffusers_jasco.data.preparation.batch import add_track_arguments, named_tracks, process_tracks
-from diffusers_jasco.extraction import separate_drums
+from diffusers_jasco.extraction.drums import DrumStream
 from diffusers_jasco.utils.arguments import CommandParser, check_writable
 from diffusers_jasco.utils.cli import run_command
+
+
+logger = logging.get_logger(__name__)
 
 
 def parse_args(args: list[str] | None = None) -> argparse.Namespace:
@@ -39,14 +45,24 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(args)
 
 
+def write_drums(drums: DrumStream, file: Path):
+    """Writes drums while they are separated, so that memory does not grow with the length of the track."""
+    peak = 0.0
+    with write_audio(file, drums.rate, 1, check_export(file).subtype) as output:
+        for block in drums:
+            peak = max(peak, float(np.abs(block).max(initial=0)))
+            output.write(block.clip(-1, 1)[:, None])
+    if peak > 1:
+        logger.warning(f"{file}: samples reach {peak:.2f}; values beyond ±1 are clipped.")
+
+
 def main(args: list[str] | None = None) -> int:
     args = parse_args(args)
     check_writable(args.out_dir)
     tracks = named_tracks(args)
 
     def process(track: Path, file: Path):
-        drums, rate = separate_drums(track, method=args.method)
-        export_audio(drums, file, rate)
+        write_drums(DrumStream(track, method=args.method), file)
 
     failed = process_tracks(tracks, args.out_dir, ".drums.flac", process, args.override)
     print(f"{args.out_dir}: {len(tracks) - failed} of {len(tracks)} tracks")

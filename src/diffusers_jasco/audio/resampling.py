@@ -15,6 +15,7 @@
 """Band-limited resampling."""
 
 import math
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 
 import torch
@@ -54,6 +55,36 @@ def resample(waveform: torch.Tensor, from_rate: int, to_rate: int) -> torch.Tens
     resampled = resample(padded, old, new, lowpass_filter_width=FILTER_WIDTH, rolloff=ROLLOFF)
     num_samples = waveform.shape[-1] * to_rate // from_rate
     return resampled[..., blocks * new : blocks * new + num_samples].reshape(*waveform.shape[:-1], num_samples)
+
+
+def resample_stream(
+    blocks: Iterable[torch.Tensor], num_samples: int, from_rate: int, to_rate: int, size: int = 2**19
+) -> Iterator[torch.Tensor]:
+    r"""
+    Resamples audio that arrives in blocks. The samples equal those of [`resample`] for the whole audio.
+
+    Args:
+        blocks (`Iterable[torch.Tensor]`): consecutive parts `(samples,)` of any length.
+        num_samples (`int`): number of samples in all blocks.
+        from_rate (`int`), to_rate (`int`): see [`resample`].
+        size (`int`, defaults to `2**19`): number of samples per block of the result.
+
+    Yields:
+        `torch.Tensor` of shape `(samples,)`: `num_samples * to_rate // from_rate` samples in total.
+    """
+    parts, first = iter(blocks), 0
+    pending = torch.zeros(0)  # from sample `first` on
+    total = num_samples * to_rate // from_rate
+    for start in range(0, total, size):
+        begin, end, surplus = resampled_span(start, min(start + size, total), from_rate, to_rate)
+        end = min(end, num_samples)
+        collected = [pending[begin - first :]]
+        first, length = begin, len(collected[0])
+        while first + length < end and (part := next(parts, None)) is not None:
+            collected.append(part)
+            length += len(part)
+        pending = torch.cat(collected)
+        yield resample(pending[: end - first], from_rate, to_rate)[surplus : surplus + size]
 
 
 def _resampling_blocks(from_rate: int, to_rate: int) -> tuple[int, int, int]:

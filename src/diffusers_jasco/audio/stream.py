@@ -39,7 +39,7 @@ def resample_blocks(blocks: Iterable[np.ndarray], from_rate: int, to_rate: int) 
 
 class AudioStream:
     r"""
-    Streams mono audio at a given rate, in constant memory.
+    Streams mono audio, or one channel, at a given rate, in constant memory.
 
     Args:
         audio (`str`, `os.PathLike`, `torch.Tensor`, `np.ndarray`, ...):
@@ -48,13 +48,15 @@ class AudioStream:
             Sampling rate of a waveform in Hz; must not be given for files.
         rate (`int`):
             Sampling rate of the blocks in Hz.
+        channel (`int`, *optional*):
+            The channel to stream, by default the mean of all.
 
     Raises:
         `FileNotFoundError`: if the file does not exist.
         [`InputError`]: if the input is not audio, or if `sampling_rate` is missing for a waveform or given for a file.
     """
 
-    def __init__(self, audio: Any, sampling_rate: int | None, rate: int):
+    def __init__(self, audio: Any, sampling_rate: int | None, rate: int, channel: int | None = None):
         if isinstance(audio, (torch.Tensor, np.ndarray)):
             if sampling_rate is None:
                 raise InputError("`sampling_rate` is missing: it is required for a waveform.", "sampling_rate")
@@ -63,13 +65,15 @@ class AudioStream:
             raise InputError(
                 "`sampling_rate` is only for waveforms: files contain their sampling rate.", "sampling_rate"
             )
-        self._source = open_audio(audio)
+        self._source, self._channel = open_audio(audio), channel
         self.rate, self.own_rate = rate, self._source.samplerate
         self.duration = self._source.frames / self.own_rate  # seconds
 
     def _read(self) -> Iterator[np.ndarray]:
         """Yields mono blocks at the sampling rate of the source."""
-        return (block.mean(axis=1) for block in self._source.blocks())
+        if self._channel is None:
+            return (block.mean(axis=1) for block in self._source.blocks())
+        return (block[:, self._channel] for block in self._source.blocks())
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """Yields blocks `(samples,)` of about 10 s in float32 at `rate`."""

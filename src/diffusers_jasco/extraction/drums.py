@@ -89,9 +89,17 @@ class DrumStream:
 
     Args:
         audio, sampling_rate, method, progress: as [`separate_drums`], for one recording.
+        channel (`int`, *optional*): the channel whose drums are separated, by default the mean of all.
     """
 
-    def __init__(self, audio: Any, sampling_rate: int | None = None, method: str = "auto", progress: bool = False):
+    def __init__(
+        self,
+        audio: Any,
+        sampling_rate: int | None = None,
+        method: str = "auto",
+        progress: bool = False,
+        channel: int | None = None,
+    ):
         if method not in METHODS:
             raise InputError(f"`method` has to be one of {', '.join(METHODS)}, but is {method!r}.", "method")
         if method == "auto":
@@ -99,7 +107,7 @@ class DrumStream:
             logger.info(f"Separating drums with method={method!r}.")
         self._separator = _demucs() if method == "demucs" else _builtin()
         self.rate = self._separator.rate
-        self._stream = AudioStream(audio, sampling_rate, self.rate)
+        self._stream = AudioStream(audio, sampling_rate, self.rate, channel)
         # Levels are relative to the loudness of the whole recording, so it is read twice.
         self.num_samples, loudness = _measure(self._stream)
         self._loudness = max(loudness, 1e-6)

@@ -14,14 +14,15 @@
 
 """The drums and the rest of a mix."""
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
 
-from ..audio.io import load_audio
-from ..audio.resampling import resample
+from ..audio.io import open_audio
+from ..audio.resampling import resample_stream
 from ..utils.numbers import to_float
-from .drums import separate_drums
+from .drums import DrumStream
 
 
 MAX_GAIN = 60.0  # dB
@@ -60,9 +61,14 @@ def separate_stems(audio: Any, sampling_rate: int | None = None) -> Stems:
         [`InputError`]: for input that is not audio.
         `FileNotFoundError`: if a file does not exist.
     """
-    waveform, rate = load_audio(audio if sampling_rate is None else (audio, sampling_rate))
-    drums = (_drums(waveform, rate) * _GRID).round() / _GRID
-    return Stems(drums, waveform - drums, rate)
+    recording = audio if sampling_rate is None else (audio, sampling_rate)
+    mix, rate = _read(recording)
+    drums = torch.zeros_like(mix)
+    for channel, start, part in _drums(recording, mix.shape, rate):
+        end = start + len(part)
+        drums[channel, start:end] = (part * _GRID).round() / _GRID
+        mix[channel, start:end] -= drums[channel, start:end]
+    return Stems(drums, mix, rate)
 
 
 def change_stem_levels(
@@ -89,15 +95,30 @@ def change_stem_levels(
         10 ** (to_float(gain, name, -MAX_GAIN, MAX_GAIN, unit="dB") / 20)
         for name, gain in (("drums_gain", drums_gain), ("rest_gain", rest_gain))
     ]
-    waveform, rate = load_audio(audio if sampling_rate is None else (audio, sampling_rate))
-    if gains[0] == gains[1]:
-        return gains[0] * waveform
-    drums = _drums(waveform, rate)
-    return gains[1] * waveform + (gains[0] - gains[1]) * drums
+    recording = audio if sampling_rate is None else (audio, sampling_rate)
+    mix, rate = _read(recording)
+    mix *= gains[1]
+    if gains[0] != gains[1]:
+        for channel, start, part in _drums(recording, mix.shape, rate):
+            mix[channel, start : start + len(part)] += (gains[0] - gains[1]) * part
+    return mix
 
 
-def _drums(waveform: torch.Tensor, rate: int) -> torch.Tensor:
-    """The drums of each channel, so that the stereo image stays."""
-    separated = [separate_drums(channel[None], rate) for channel in waveform]
-    drums = torch.cat([resample(stem, own_rate, rate) for stem, own_rate in separated])
-    return torch.nn.functional.pad(drums, (0, waveform.shape[-1]))[:, : waveform.shape[-1]]
+def _read(recording: Any) -> tuple[torch.Tensor, int]:
+    """A copy of the waveform `(channels, samples)` and the sampling rate."""
+    source, end = open_audio(recording), 0
+    waveform = torch.empty(source.channels, source.frames)
+    for block in source.blocks():
+        waveform[:, end : end + len(block)] = torch.from_numpy(block).T
+        end += len(block)
+    return waveform[:, :end], source.samplerate
+
+
+def _drums(recording: Any, shape: tuple[int, ...], rate: int) -> Iterator[tuple[int, int, torch.Tensor]]:
+    """Yields the drums of each channel, so that the stereo image stays: its number, the first sample, and a block."""
+    num_channels, num_samples = shape
+    for channel in range(num_channels):
+        stream, start = DrumStream(recording, channel=channel), 0
+        for block in resample_stream(map(torch.from_numpy, stream), stream.num_samples, stream.rate, rate):
+            yield channel, start, block[: num_samples - start]
+            start += len(block)
