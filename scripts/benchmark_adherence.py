@@ -17,6 +17,7 @@ The adherence benchmark: writes its requests for any system, and scores the audi
 
     python scripts/benchmark_adherence.py --export outputs/benchmark
     python scripts/benchmark_adherence.py --score outputs/mine outputs/other --output outputs/scores
+    python scripts/benchmark_adherence.py --check_training
 
 The README in the exported folder explains the requests and the names of the files. `--score` prints tables and, with
 `--output`, writes them to `benchmark.md` and all scores to `benchmark.json`. Missing, short and unreadable files are
@@ -29,8 +30,9 @@ from pathlib import Path
 
 from diffusers_jasco.data.synthetic.rendering import TinySoundFontRenderer
 from diffusers_jasco.evaluation.benchmark.export import export_requests
+from diffusers_jasco.evaluation.benchmark.overlap import check_training
 from diffusers_jasco.evaluation.benchmark.rendering import METHODS, TONES, find_renderer
-from diffusers_jasco.evaluation.benchmark.report import write_report
+from diffusers_jasco.evaluation.benchmark.report import write_overlap, write_report
 from diffusers_jasco.evaluation.benchmark.scoring import analyze_songs, describe_set, reference_rows, score_folder
 from diffusers_jasco.evaluation.benchmark.songs import VERSIONS, load_songs
 from diffusers_jasco.evaluation.metrics.sample_sizes import MIN_CLIPS
@@ -46,6 +48,11 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--export", type=Path, metavar="FOLDER", help="folder to write the requests to")
     add("--score", type=existing, nargs="+", metavar="FOLDER", help="folders with audio files, one for each system")
+    add(
+        "--check_training",
+        action="store_true",
+        help="count melodies and progressions of the songs in the training music of the judges, which is composed again",
+    )
     add("--names", nargs="+", help="names of the systems (default: those of the folders)")
     add("--output", type=Path, help="folder for benchmark.md and benchmark.json")
     add("--version", choices=VERSIONS, default=VERSIONS[-1], help="version of the songs")
@@ -62,8 +69,8 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
 
 def main(args: list[str] | None = None):
     args = parse_args(args)
-    if args.export is None and not args.score:
-        raise InputError("`export` or `score` is needed: see --help.", "score")
+    if args.export is None and not args.score and not args.check_training:
+        raise InputError("`export`, `score` or `check_training` is needed: see --help.", "score")
     if args.names is not None and len(args.names) != len(args.score or ()):
         raise InputError(f"`names`: there are {len(args.names)} names for {len(args.score or ())} folders.", "names")
     for path in filter(None, (args.export, args.output)):
@@ -73,6 +80,8 @@ def main(args: list[str] | None = None):
         is_complete = len(songs) == len(load_songs(args.version))
         export_requests(args.export, songs, args.version, is_complete)
         print(f"{args.export}: requests for {len(songs)} song(s); see {args.export / 'README.md'}")
+    if args.check_training:
+        print(write_overlap(check_training(songs, progress=True)))
     if not args.score:
         return
     for package in ("mir_eval", "librosa"):

@@ -27,6 +27,13 @@ from diffusers_jasco.controls.lead_sheet.playback import drum_hits
 from diffusers_jasco.controls.melody import HIGHEST_PITCH, LOWEST_PITCH
 from diffusers_jasco.evaluation.benchmark.export import export_requests, render_source
 from diffusers_jasco.evaluation.benchmark.judges import ALL_JUDGES, JUDGES, cut_annotations, keep_region
+from diffusers_jasco.evaluation.benchmark.overlap import (
+    TRAINING_MUSIC,
+    check_training,
+    harmonic_patterns,
+    measure_overlap,
+    melodic_patterns,
+)
 from diffusers_jasco.evaluation.benchmark.rendering import RATE, TONES, render_song
 from diffusers_jasco.evaluation.benchmark.report import COLUMNS, PROTOCOLS, write_report
 from diffusers_jasco.evaluation.benchmark.scoring import (
@@ -288,8 +295,24 @@ def test_the_command_exports(tmp_path, capsys):
     run_script("benchmark_adherence", "--export", tmp_path / "requests", "--songs", "20")
     assert "requests for 1 song(s)" in capsys.readouterr().out
     assert (tmp_path / "requests/songs/20_snow_globe.abc").is_file()
-    with pytest.raises(InputError, match="`export` or `score`"):
+    with pytest.raises(InputError, match="`export`, `score` or `check_training`"):
         run_script("benchmark_adherence")
+
+
+def test_patterns_do_not_depend_on_key_and_tempo():
+    song = load_songs(names=["01"])[0]
+    own = annotate(song.sheet)
+    moved = annotate(song.sheet.transpose(3).with_tempo(120))
+    assert melodic_patterns(own) == melodic_patterns(moved) and len(melodic_patterns(own)) == 25
+    assert harmonic_patterns(own) == harmonic_patterns(moved)
+    assert measure_overlap([song], [moved]) == {"melody": (25, 25), "chords": (5, 5)}
+    assert measure_overlap([song], [annotate(load_songs(names=["02"])[0].sheet)])["melody"] == (0, 25)
+
+
+def test_no_melody_of_the_songs_is_in_the_training_music_of_a_judge():
+    assert set(TRAINING_MUSIC) == {judge for judge, text in JUDGES.items() if "; trained" in text}
+    for counts in check_training(load_songs(), limit=10).values():
+        assert counts["melody"][0] == 0 and counts["melody"][1] > 1000
 
 
 @pytest.mark.slow

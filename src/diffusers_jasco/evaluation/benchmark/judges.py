@@ -56,8 +56,8 @@ JUDGES = {
     "noise flux": "rises of the noise above 2 kHz; not trained",
     "beat tracker": "librosa (Ellis, 2007); not trained",
     "beat extractor": "network of `extract_beats`; trained on synthetic music of the split train",
-    "key extractor": "log-linear model of `extract_key`; trained on synthetic music of the split train and on well-known"
-    " progressions without audio",
+    "key extractor": "log-linear model of `extract_key`; trained on synthetic music of the split train and on previews of"
+    " 20 well-known progressions",
     DRIFT: "cross-correlation of onset envelopes in windows of 10 s; not trained",
 }
 

@@ -20,6 +20,7 @@ from typing import Any
 
 from ..metrics.sample_sizes import describe_shortage
 from .judges import ALL_JUDGES, JUDGES
+from .overlap import NUM_CHORDS, NUM_NOTES
 from .scoring import MIN_EDITS, SystemResult, list_metrics
 
 
@@ -82,6 +83,12 @@ def write_report(systems: Sequence[SystemResult], references: Sequence[SystemRes
         parts += ["## Edits", _write_edits(systems)]
     parts += ["## Judges", _table(["judge", "method and training"], [[name, JUDGES[name]] for name in JUDGES])]
     return "\n\n".join(parts) + "\n"
+
+
+def write_overlap(overlap: dict[str, dict[str, tuple[int, int]]]) -> str:
+    """Table of [`~evaluation.benchmark.overlap.check_training`]."""
+    rows = [[judge, *(f"{found} of {total}" for found, total in counts.values())] for judge, counts in overlap.items()]
+    return _table(["trained judge", f"melodies of {NUM_NOTES} notes", f"progressions of {NUM_CHORDS} chords"], rows)
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
