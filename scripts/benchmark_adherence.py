@@ -30,7 +30,7 @@ from pathlib import Path
 
 from diffusers_jasco.data.synthetic.rendering import TinySoundFontRenderer
 from diffusers_jasco.evaluation.benchmark.export import export_requests
-from diffusers_jasco.evaluation.benchmark.overlap import check_training
+from diffusers_jasco.evaluation.benchmark.overlap import MAX_PIECES, check_training
 from diffusers_jasco.evaluation.benchmark.rendering import METHODS, TONES, find_renderer
 from diffusers_jasco.evaluation.benchmark.report import write_overlap, write_report
 from diffusers_jasco.evaluation.benchmark.scoring import analyze_songs, describe_set, reference_rows, score_folder
@@ -50,8 +50,12 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     add("--score", type=existing, nargs="+", metavar="FOLDER", help="folders with audio files, one for each system")
     add(
         "--check_training",
-        action="store_true",
-        help="count melodies and progressions of the songs in the training music of the judges, which is composed again",
+        type=integer(1),
+        nargs="?",
+        const=MAX_PIECES,
+        metavar="N",
+        help="count melodies and progressions of the songs in the training music of the judges, which is composed again"
+        " (the first N pieces of each judge; default: all)",
     )
     add("--names", nargs="+", help="names of the systems (default: those of the folders)")
     add("--output", type=Path, help="folder for benchmark.md and benchmark.json")
@@ -81,7 +85,7 @@ def main(args: list[str] | None = None):
         export_requests(args.export, songs, args.version, is_complete)
         print(f"{args.export}: requests for {len(songs)} song(s); see {args.export / 'README.md'}")
     if args.check_training:
-        print(write_overlap(check_training(songs, progress=True)))
+        print(write_overlap(check_training(songs, args.check_training, progress=True)))
     if not args.score:
         return
     for package in ("mir_eval", "librosa"):

@@ -32,6 +32,8 @@ TRAINING_MUSIC: dict[str, dict[str, Any]] = {
     "key extractor": {"size": 2400, "subset": "both", "duration": 10.0, "seed": 0},
 }
 
+MAX_PIECES = max(options["size"] for options in TRAINING_MUSIC.values())
+
 _GRID = 12  # divisions of a beat
 NUM_NOTES = 8  # of a melodic pattern
 NUM_CHORDS = 6  # of a progression
@@ -90,18 +92,18 @@ def measure_overlap(songs: Sequence[Song], training: Iterable[dict[str, Any]]) -
     return {kind: (len(found[kind]), len(own[kind])) for kind in kinds}
 
 
-def check_training(songs: Sequence[Song], limit: int | None = None, progress: bool = False) -> dict[str, Any]:
+def check_training(songs: Sequence[Song], limit: int = MAX_PIECES, progress: bool = False) -> dict[str, Any]:
     r"""
     [`measure_overlap`] with the training music of each trained judge, which is composed again.
 
     Args:
         songs (`Sequence[Song]`): the songs.
-        limit (`int`, *optional*): number of pieces of each judge.
+        limit (`int`, defaults to 2400): largest number of pieces of each judge; by default all.
         progress (`bool`, defaults to `False`): whether to show a progress bar.
     """
     result = {}
     for judge, options in TRAINING_MUSIC.items():
-        size = min(options["size"], limit or options["size"])
+        size = min(options["size"], limit)
         music = SyntheticMusic("train", **(options | {"size": size}), renderer=None)
         scores = (music.score(index) for index in tqdm(range(size), judge, unit="piece", disable=not progress))
         result[judge] = measure_overlap(songs, (score.annotations for score in scores))

@@ -77,7 +77,8 @@ def write_report(systems: Sequence[SystemResult], references: Sequence[SystemRes
     if problems := [f"- {system.name}: {problem}" for system in systems for problem in system.problems]:
         parts += ["## Files", "\n".join(problems)]
     rows = [*references, *systems]
-    parts += ["## Adherence", _write_adherence(rows), "## Scores by judge", _write_scores(rows)]
+    parts += ["## Adherence", _write_adherence(rows), _write_intervals(systems)]
+    parts += ["## Scores by judge", _write_scores(rows)]
     parts += ["## In the words of papers", _write_protocols(rows), "## Drift", _write_drift(rows)]
     if any(system.edits for system in systems):
         parts += ["## Edits", _write_edits(systems)]
@@ -103,22 +104,31 @@ def _with_interval(value: float, low: float, high: float, digits: int = 2) -> st
 
 
 def _write_adherence(rows: Sequence[SystemResult]) -> str:
-    """A of the lowest judge that counts, with its interval."""
+    """A of the lowest judge that counts, one system per row."""
     lines = []
     for system in rows:
         reported = system.reported
-        cells = []
-        for metric in COLUMNS:
-            row = reported.get(metric)
-            short = next((row for row in system.adherence if (row.control, row.metric) == metric), None)
-            if row is not None:
-                cells.append(_with_interval(row.value, row.low, row.high))
-            elif short is not None and short.num_clips < short.min_clips:
-                cells.append(describe_shortage(short.num_clips, short.min_clips))
-            else:
-                cells.append("")
-        lines.append([system.name, str(len(system.songs)), *cells])
+        values = [reported[metric].value if metric in reported else math.nan for metric in COLUMNS]
+        lines.append([system.name, str(len(system.songs)), *("" if math.isnan(v) else f"{v:z.2f}" for v in values)])
     return _table(["A", "songs", *COLUMNS.values()], lines)
+
+
+def _write_intervals(systems: Sequence[SystemResult]) -> str:
+    """A of the lowest judge that counts, with its interval and its judge, one metric per row."""
+    lines = []
+    for metric, name in COLUMNS.items():
+        cells = []
+        for system in systems:
+            row = system.reported.get(metric)
+            others = [other for other in system.adherence if (other.control, other.metric) == metric]
+            if row is not None:
+                cells += [_with_interval(row.value, row.low, row.high), row.estimator]
+            elif others and others[0].num_clips < others[0].min_clips:
+                cells += [describe_shortage(others[0].num_clips, others[0].min_clips), ""]
+            else:
+                cells += ["", ""]
+        lines.append([name, *cells])
+    return _table(["A", *(text for system in systems for text in (system.name, "judge"))], lines)
 
 
 def _write_scores(rows: Sequence[SystemResult]) -> str:
