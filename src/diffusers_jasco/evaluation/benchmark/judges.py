@@ -33,7 +33,7 @@ from ..adherence import NUM_OTHERS, Metric, derangements
 from ..control_estimators import ESTIMATORS, Estimator, score_beat_estimate, score_label_estimate
 from ..estimators.spectra import SAMPLING_RATE, load_mono
 from ..metrics.chords import Chords, pair_labels, weigh_overlap
-from ..metrics.drift import measure_drift
+from ..metrics.drift import WINDOW_SECONDS, measure_drift
 from ..metrics.key import score_key
 from ..metrics.onsets import score_onsets
 
@@ -101,11 +101,35 @@ def _score_beats(beats: Sequence[float], tempo: float | None, item: dict[str, An
     return score_beat_estimate(_before(beats, item["duration"]), tempo, item)
 
 
-def _score_drift(samples: np.ndarray, item: dict[str, Any]) -> dict[str, float]:
+def measure_lags(samples: np.ndarray, item: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    r"""
+    Measures how early or late a recording is in windows of 10 s, each by itself: the lag of
+    [`~evaluation.metrics.drift.measure_drift`].
+
+    Args:
+        samples (`np.ndarray` of shape `(samples,)`): mono samples at 16 kHz.
+        item (`dict`): annotations with `drum_onsets` and `duration`.
+
+    Returns:
+        `tuple`: centers of the windows in seconds, and lags in ms, NaN without a clear lag. An incomplete last window is
+        ignored, unless it is the only one. Both are empty for songs without drums.
+    """
     if len(item["drum_onsets"]) < 2:
-        return {"in_time": math.nan}
-    drift = measure_drift(cut_samples(samples, item["duration"]), item["drum_onsets"])
-    return {"in_time": float(np.mean(np.abs(drift.lags) <= MAX_LAG))}
+        return np.zeros(0), np.zeros(0)
+    samples, rate = cut_samples(samples, item["duration"])
+    length = min(WINDOW_SECONDS, item["duration"])
+    starts = np.arange(max(1, int(item["duration"] // WINDOW_SECONDS))) * WINDOW_SECONDS
+    lags = []
+    for start in starts:
+        part = samples[round(start * rate) : round((start + length) * rate)]
+        onsets = [time - start for time in item["drum_onsets"] if start <= time < start + length]
+        lags.append(float(measure_drift((part, rate), onsets).lags[0]) if len(part) else math.nan)
+    return starts + length / 2, np.array(lags)
+
+
+def _score_drift(samples: np.ndarray, item: dict[str, Any]) -> dict[str, float]:
+    _, lags = measure_lags(samples, item)
+    return {"in_time": float(np.mean(np.abs(lags) <= MAX_LAG)) if len(lags) else math.nan}
 
 
 def cut_samples(samples: np.ndarray, duration: float) -> tuple[np.ndarray, int]:

@@ -29,12 +29,11 @@ from ...audio.resampling import resample
 from ...utils.errors import InputError, list_names
 from ..adherence import Adherence, Metric, interval, measure_adherence, worst
 from ..control_estimators import Estimator
-from ..estimators.spectra import SAMPLING_RATE
-from ..metrics.drift import measure_drift
+from ..estimators.spectra import load_mono
 from ..metrics.edits import measure_variation, preservation
 from ..metrics.sample_sizes import MIN_CLIPS
 from .export import EDIT_SUFFIX, render_source
-from .judges import ALL_JUDGES, EDIT_JUDGES, MAX_LAG, compare_all, cut_samples, keep_region, score_chance
+from .judges import ALL_JUDGES, EDIT_JUDGES, MAX_LAG, compare_all, keep_region, measure_lags, score_chance
 from .rendering import RATE, TONES, describe_rendering, render_song
 from .songs import Song, annotate, hash_songs
 
@@ -286,17 +285,15 @@ def _mean_with_interval(values: np.ndarray, seed: int = 0) -> tuple[float, float
 
 def describe_drift(audio: Any, item: dict[str, Any]) -> dict[str, Any] | None:
     """Times and lags (ms, NaN where there is none) of the windows of a song, and its slope; `None` without drums."""
-    if len(item["drum_onsets"]) < 2:
+    times, lags = measure_lags(load_mono(audio), item)
+    if not len(times):
         return None
-    waveform, rate = audio
-    samples = resample(waveform.mean(dim=0), rate, SAMPLING_RATE).numpy()
-    drift = measure_drift(cut_samples(samples, item["duration"]), item["drum_onsets"])
-    is_long = np.sum(~np.isnan(drift.lags)) >= MIN_SLOPE_LAGS
-    return {
-        "times": drift.times.tolist(),
-        "lags": drift.lags.tolist(),
-        "slope": drift.slope if is_long else math.nan,
-    }
+    found = np.flatnonzero(~np.isnan(lags))
+    slope = math.nan
+    if len(found) >= MIN_SLOPE_LAGS:  # the median of the slopes of all pairs (Theil, 1950; Sen, 1968)
+        first, second = found[np.stack(np.triu_indices(len(found), 1))]
+        slope = 60 * float(np.median((lags[second] - lags[first]) / (times[second] - times[first])))
+    return {"times": times.tolist(), "lags": lags.tolist(), "slope": slope}
 
 
 def summarize_drift(songs: Sequence[dict[str, Any] | None]) -> dict[str, Any]:
