@@ -26,7 +26,7 @@ from diffusers_jasco.controls.lead_sheet import read_lead_sheet
 from diffusers_jasco.controls.lead_sheet.playback import drum_hits
 from diffusers_jasco.controls.melody import HIGHEST_PITCH, LOWEST_PITCH
 from diffusers_jasco.evaluation.benchmark.export import export_requests, render_source
-from diffusers_jasco.evaluation.benchmark.judges import ALL_JUDGES, JUDGES, cut_annotations, keep_region
+from diffusers_jasco.evaluation.benchmark.judges import ALL_JUDGES, JUDGES, cut_annotations, keep_region, measure_lags
 from diffusers_jasco.evaluation.benchmark.overlap import (
     TRAINING_MUSIC,
     check_training,
@@ -38,12 +38,15 @@ from diffusers_jasco.evaluation.benchmark.rendering import RATE, TONES, render_s
 from diffusers_jasco.evaluation.benchmark.report import COLUMNS, PROTOCOLS, write_report
 from diffusers_jasco.evaluation.benchmark.scoring import (
     analyze_songs,
+    describe_drift,
     describe_set,
     read_answer,
     reference_rows,
     score_folder,
+    summarize_drift,
 )
 from diffusers_jasco.evaluation.benchmark.songs import annotate, hash_songs, load_songs
+from diffusers_jasco.evaluation.estimators.spectra import SAMPLING_RATE, load_mono
 from diffusers_jasco.evaluation.lead_sheets import chords_of, equal
 from diffusers_jasco.generation.requests import read_requests
 from diffusers_jasco.utils.errors import InputError
@@ -219,6 +222,18 @@ def test_another_tempo_costs_what_depends_on_time(references, tmp_path):
     for metric in (("chords", "root"), ("melody", "pitch"), ("drums", "onset_f1")):
         assert result.reported[metric].value < 0.6, metric
     assert result.drift["in_time"] < 0.5
+
+
+def test_late_music_is_out_of_time():
+    song = load_songs(names=["11"])[0]
+    item = annotate(song.sheet)
+    samples = load_mono((render_song(item, song.programs), RATE))
+    times, lags = measure_lags(samples, item)
+    assert times.tolist() == [5.0] and abs(lags[0]) < 25
+    _, late = measure_lags(np.pad(samples, (round(0.12 * SAMPLING_RATE), 0)), item)
+    assert late[0] - lags[0] == pytest.approx(120, abs=10)
+    drift = summarize_drift([describe_drift((samples[None, : 8 * SAMPLING_RATE], SAMPLING_RATE), item), None])
+    assert drift["num_windows"] == 1 and np.isnan(drift["in_time_after"]["60"]) and np.isnan(drift["slope"])
 
 
 def test_missing_and_foreign_files_are_reported(references, answers, tmp_path):
