@@ -56,14 +56,18 @@ def test_items_are_taken_when_a_process_is_free(tmp_path):
     assert [(item, result[:2]) for item, result in results] == [(1, (1, 2)), (2, (4, 3))]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 def test_local_processes(tmp_path):
     function = Square(tmp_path / "killed")
     results = list(map_in_order(LocalEngine(2, threads=1), function, range(6)))
     assert [result[0] for result in results] == [0, 1, 4, 9, 16, 25]
     assert {result[2] for result in results} == {1} and function.num_calls == 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+def test_a_killed_local_process_ends_the_run(tmp_path):
     with pytest.raises(LostWorkerError, match="A process was killed, possibly due to lack of memory. Resume"):
-        list(LocalEngine(2).map(function, [1, -2, 3]))
+        list(LocalEngine(2).map(Square(tmp_path / "killed"), [1, -2, 3]))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")

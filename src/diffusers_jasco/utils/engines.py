@@ -182,14 +182,18 @@ class RayEngine(Engine):
         starting = dict(start() for _ in waiting)
         idle: list[Any] = []
         running: dict[Any, tuple[Any, _Call]] = {}
+        finished: list[tuple[Any, Any]] = []
         num_failed = 0  # starts in succession
         try:
-            while running or starting:
+            while True:
                 waiting += [_Call(item) for item in itertools.islice(remaining, max(0, len(idle) - len(waiting)))]
                 while idle and waiting:
                     actor, call = idle.pop(), waiting.pop()
                     running[actor.call.remote(call.item)] = actor, call
-                if idle and not running:
+                # After the calls have begun, as the caller may take its time.
+                yield from finished
+                finished = []
+                if not running and (idle or not starting):
                     return
                 (reference,), _ = ray.wait([*running, *starting], num_returns=1)
                 if reference in starting:
@@ -208,12 +212,14 @@ class RayEngine(Engine):
                 result, error = _fetch(ray, reference)
                 if error is None:
                     idle.append(actor)
-                    yield call.item, result
+                    finished.append((call.item, result))
                     continue
                 starting |= [start()]
                 call.num_lost += 1
                 if call.num_lost > MAX_RETRIES:
-                    yield call.item, LostWorkerError(f"{call.num_lost} processes were killed, {_CAUSE}: {error}")
+                    reason = str(error).partition("\n")[0]
+                    error = LostWorkerError(f"{call.num_lost} processes were killed, {_CAUSE} ({reason})")
+                    finished.append((call.item, error))
                 else:
                     waiting.append(call)
         finally:
