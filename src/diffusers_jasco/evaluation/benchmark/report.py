@@ -46,11 +46,11 @@ PROTOCOLS = (
     ("MusiConGen", "chord triads", "BTC", "chord extractor/triads"),
     ("MusiConGen", "chord tetrads", "BTC", "chord extractor/tetrads"),
     ("MusiConGen", "beat F1 (70 ms)", "madmom", "beat extractor/beat_f1"),
-    ("MuseControlLite", "melody accuracy", "chromagram", "melody extractor/chroma"),
-    ("MuseControlLite", "rhythm F1", "madmom", "beat extractor/beat_f1"),
-    ("YuE2", "target chord agreement", "SheetSage2", "chord extractor/majmin"),
-    ("YuE2", "target pitch accuracy", "SheetSage2", "melody extractor/pitch"),
-    ("YuE2", "weighted key score", "SheetSage2", "key extractor/key"),
+    ("MuseControlLite", "melody accuracy", "see the paper", "melody extractor/chroma"),
+    ("MuseControlLite", "rhythm F1", "see the paper", "beat extractor/beat_f1"),
+    ("YuE2", "target chord agreement", "SheetSage2-AR", "chord extractor/majmin"),
+    ("YuE2", "target pitch accuracy", "SheetSage2-Prober", "melody extractor/pitch"),
+    ("YuE2", "weighted key score", "SheetSage2-Prober", "key extractor/key"),
     ("YuE2", "tempo Acc2", "madmom", "beat extractor/acc2"),
 )
 
