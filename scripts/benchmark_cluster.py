@@ -54,11 +54,10 @@ def measure(
 ) -> tuple[list[float], dict[str, torch.Tensor]]:
     """Seconds until each clip is there, and the clips by name."""
     steps = {} if args.num_inference_steps is None else {"num_inference_steps": args.num_inference_steps}
+    chords = [(label, args.duration * index / 4) for index, label in enumerate(("C", "Am", "F", "G"))]
     requests = [
-        GenerationRequest(
-            f"{i}", "80s pop", {"chords": "C:0 Am:1 F:2 G:3"}, duration=args.duration, seed=i, settings=steps
-        )
-        for i in range(args.num_clips)
+        GenerationRequest(str(seed), "80s pop", {"chords": chords}, duration=args.duration, seed=seed, settings=steps)
+        for seed in range(args.num_clips)
     ]
     workers = create_workers(engine, args.checkpoint, "cpu", pipe)
     began, times, clips = time.monotonic(), [], {}

@@ -24,11 +24,13 @@ from diffusers_jasco import JascoPipeline, JascoTransformerModel
 from diffusers_jasco.controls import CONTROLS
 from diffusers_jasco.evaluation import analyze_references, evaluate_pipeline, flatten
 from diffusers_jasco.evaluation.control_estimators import ESTIMATORS, Estimator
-from diffusers_jasco.evaluation.evaluate import make_requests
+from diffusers_jasco.evaluation.evaluate import generate, make_requests
 from diffusers_jasco.evaluation.handwritten import handwritten_items
 from diffusers_jasco.evaluation.output import write_json
 from diffusers_jasco.evaluation.report import write_scores, write_summary
+from diffusers_jasco.generation.batches import GenerationRequest, Workers
 from diffusers_jasco.models.tempo_model import JascoTempoModel
+from diffusers_jasco.utils.engines import LocalEngine
 
 from ..conftest import load_pipeline
 from .clips import RATE, make_item, play_drums
@@ -235,3 +237,17 @@ def test_invalid_arguments_raise_errors(references):
         evaluate_pipeline(ReferencePipeline(references.items), references, ("all", "tempo"), min_clips=2)
     with pytest.raises(ValueError, match="At least 2 clips"):
         analyze_references([references.items[0]])
+
+
+def test_workers_generate_the_same_clips(tmp_path):
+    pipe = load_pipeline("chords-drums-melody")
+    requests = [
+        GenerationRequest(f"{i}", f"music {i}", duration=1.0, seed=i, settings={"num_inference_steps": 2})
+        for i in range(3)
+    ]
+    expected = list(generate(pipe, requests, 2, None))
+    workers = Workers(LocalEngine(), lambda: pipe)
+    for folder in (None, tmp_path, tmp_path):
+        clips = generate(pipe, requests, 2, folder, workers)
+        assert all(torch.equal(*pair) for pair in zip(clips, expected, strict=True))
+    assert all(torch.equal(*pair) for pair in zip(generate(pipe, requests, 2, tmp_path), expected, strict=True))
