@@ -47,7 +47,7 @@ import os
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import torch
 from diffusers.utils import logging
@@ -71,6 +71,7 @@ from ..text_encoders import encode_captions, text_encoder_hash, warn_of_unknown_
 from ..utils.files import atomic_folder
 from ..utils.seeding import derive_seed
 from .latent_statistics import LatentStatistics
+from .tensor_files import TensorSpool
 
 
 logger = logging.get_logger(__name__)
@@ -394,23 +395,12 @@ def write_encoded(
     with atomic_folder(folder) as partial:
         with open(partial / "captions.jsonl", "w", encoding="utf-8") as captions:
             clips = iter(clips)
-            while shard := list(itertools.islice(clips, shard_size)):
-                for clip in shard:
-                    statistics.add(clip["latents"])
-                    line = {"frames": len(clip["latents"]), "captions": clip["captions"]}
-                    captions.write(json.dumps(line, ensure_ascii=False) + "\n")
-                tensors = {name: torch.cat([clip[name] for clip in shard]).contiguous() for name in FRAME_TENSORS}
-                for name, (dtype, default) in CLIP_VALUES.items():
-                    tensors[name] = torch.tensor([clip.get(name, default) for clip in shard], dtype=dtype)
-                tensors["offsets"] = torch.tensor([0] + [len(clip["latents"]) for clip in shard]).cumsum(0)
-                if text_hash is not None:
-                    embeds = [states for clip in shard for states in clip["text_embeds"]]
-                    tensors["text_embeds"] = torch.cat(embeds)
-                    tensors["text_offsets"] = torch.tensor([0] + [len(states) for states in embeds]).cumsum(0)
+            for first in clips:
                 name = f"features-{len(shards):05d}.safetensors"
-                save_file(tensors, partial / name)
-                shards.append({"file": name, "clips": len(shard)})
-                num_clips += len(shard)
+                shard = itertools.chain([first], itertools.islice(clips, shard_size - 1))
+                count = _write_shard(shard, partial / name, captions, statistics, text_hash is not None)
+                shards.append({"file": name, "clips": count})
+                num_clips += count
         if not num_clips:
             raise ValueError("There are no clips to encode.")
 
@@ -434,6 +424,34 @@ def write_encoded(
         save_file({"codebook": first_codebook(codec)}, partial / "codebook.safetensors")
         (partial / "features.json").write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
     return info
+
+
+def _write_shard(
+    clips: Iterable[dict[str, Any]], path: Path, captions: TextIO, statistics: LatentStatistics, with_text: bool
+) -> int:
+    """Writes a shard of a feature cache and the captions of its clips; returns their number."""
+    values: dict[str, list[Any]] = {name: [] for name in CLIP_VALUES}
+    offsets, text_offsets = [0], [0]
+    with TensorSpool() as tensors:
+        for clip in clips:
+            statistics.add(clip["latents"])
+            num_frames = len(clip["latents"])
+            captions.write(json.dumps({"frames": num_frames, "captions": clip["captions"]}, ensure_ascii=False) + "\n")
+            offsets.append(offsets[-1] + num_frames)
+            for name in FRAME_TENSORS:
+                tensors.append(name, clip[name])
+            for name, (_, default) in CLIP_VALUES.items():
+                values[name].append(clip.get(name, default))
+            for states in clip["text_embeds"] if with_text else ():
+                tensors.append("text_embeds", states)
+                text_offsets.append(text_offsets[-1] + len(states))
+        for name, (dtype, _) in CLIP_VALUES.items():
+            tensors.append(name, torch.tensor(values[name], dtype=dtype))
+        tensors.append("offsets", torch.tensor(offsets))
+        if with_text:
+            tensors.append("text_offsets", torch.tensor(text_offsets))
+        tensors.save(path)
+    return len(offsets) - 1
 
 
 def _chord_id(label: str, labels: Sequence[str]) -> int:

@@ -14,12 +14,14 @@
 
 """Output folders of datasets, local or remote."""
 
+import io
 import os
 import posixpath
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import BinaryIO
 
 import fsspec
 
@@ -47,6 +49,10 @@ class OutputFolder:
 
     def read(self, name: str) -> bytes:
         return self.fs.cat_file(self.path(name))
+
+    def open(self, name: str) -> BinaryIO:
+        """Opens a file for reading. Remote files are read as a whole."""
+        return open(self.path(name), "rb") if self.is_local else io.BytesIO(self.read(name))
 
     def write(self, name: str, text: str):
         """Writes a file atomically."""

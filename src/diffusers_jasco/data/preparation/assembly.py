@@ -27,17 +27,19 @@ Assembles prepared tracks into datasets.
 
 import hashlib
 import io
+import itertools
 import json
 import posixpath
+import shutil
 import tarfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 from diffusers.utils import logging
-from safetensors.torch import load as load_tensors
 
 from ...codecs import load_codec
 from ...text_encoders import load_text_encoder, text_encoder_hash, warn_of_unknown_captions
@@ -45,6 +47,7 @@ from ...utils.optional_imports import import_optional
 from ..features import CLIP_VALUES, FORMAT, FRAME_TENSORS, captions_of, encode_tempo, write_encoded
 from ..output import OutputFolder
 from ..sources import Source
+from ..tensor_files import TensorReader
 from .settings import PreparationSettings
 from .track import TRACKS, find_track
 
@@ -253,19 +256,22 @@ def _clip_of(track: dict[str, Any], index: int) -> Clip:
 
 
 def _encoded(clips: Sequence[Clip], output: OutputFolder) -> Iterator[dict[str, Any]]:
-    tensors, track_id = {}, None
-    for clip in clips:
-        if clip["track_id"] != track_id:
-            track_id = clip["track_id"]
-            tensors = load_tensors(output.read(posixpath.join(TRACKS, track_id, "features.safetensors")))
-        prefix = f"{clip['index']:03d}."
-        encoded: dict[str, Any] = {name: tensors[prefix + name] for name in FRAME_TENSORS if prefix + name in tensors}
-        # Tracks that an older version prepared have no beats.
-        encoded.setdefault("beat_phases", torch.full((len(encoded["latents"]), 2), -1.0, dtype=torch.float16))
-        values = {name: tensors[prefix + name].item() for name in CLIP_VALUES if prefix + name in tensors}
-        captions = clip["captions"]
-        embeds = [tensors[f"caption.{number}"] for number in range(len(captions)) if "caption.0" in tensors]
-        yield encoded | values | {"captions": captions, "text_embeds": embeds}
+    for track_id, group in itertools.groupby(clips, key=lambda clip: clip["track_id"]):
+        with output.open(posixpath.join(TRACKS, track_id, "features.safetensors")) as file:
+            tensors = TensorReader(file)
+            for clip in group:
+                yield _read_encoded(clip, tensors)
+
+
+def _read_encoded(clip: Clip, tensors: TensorReader) -> dict[str, Any]:
+    prefix = f"{clip['index']:03d}."
+    encoded: dict[str, Any] = {name: tensors[prefix + name] for name in FRAME_TENSORS if prefix + name in tensors}
+    # Tracks that an older version prepared have no beats.
+    encoded.setdefault("beat_phases", torch.full((len(encoded["latents"]), 2), -1.0, dtype=torch.float16))
+    values = {name: tensors[prefix + name].item() for name in CLIP_VALUES if prefix + name in tensors}
+    captions = clip["captions"]
+    embeds = [tensors[f"caption.{number}"] for number in range(len(captions)) if "caption.0" in tensors]
+    return encoded | values | {"captions": captions, "text_embeds": embeds}
 
 
 def _write_dataset(splits: dict[str, list[Clip]], output: OutputFolder):
@@ -305,11 +311,10 @@ def _write_dataset(splits: dict[str, list[Clip]], output: OutputFolder):
             }
 
     with output.folder("dataset", last="dataset_dict.json") as target, TemporaryDirectory() as cache:
-        saved_splits = {}
         for split, clips in splits.items():
             # The library's own fingerprint differs between processes.
             digest = hashlib.blake2b("".join(map(_line, clips)).encode(), digest_size=8).hexdigest()
-            saved_splits[split] = datasets.Dataset.from_generator(
+            dataset = datasets.Dataset.from_generator(
                 rows,
                 features=features,
                 gen_kwargs={"clips": clips},
@@ -318,7 +323,27 @@ def _write_dataset(splits: dict[str, list[Clip]], output: OutputFolder):
                 split=split,
                 writer_batch_size=ROWS_IN_MEMORY,
             )
-        datasets.DatasetDict(saved_splits).save_to_disk(target)
+            empty = datasets.Dataset.from_dict({name: [] for name in features}, features, dataset.info, split)
+            files = [file["filename"] for file in dataset.cache_files]
+            del dataset
+            _save_files(empty, files, digest, target / split)
+        (target / "dataset_dict.json").write_text(json.dumps({"splits": list(splits)}), encoding="utf-8")
+
+
+def _save_files(empty: Any, files: Sequence[str], fingerprint: str, target: Path):
+    """
+    Saves a dataset whose rows are in Arrow files. `save_to_disk` alone would read up to 1000 clips into memory.
+    """
+    empty.save_to_disk(target)
+    for file in target.glob("*.arrow"):
+        file.unlink()
+    state = json.loads((target / "state.json").read_text(encoding="utf-8"))
+    state |= {"_fingerprint": fingerprint, "_data_files": []}
+    for number, file in enumerate(files):
+        name = f"data-{number:05d}-of-{len(files):05d}.arrow"
+        shutil.move(file, target / name)
+        state["_data_files"].append({"filename": name})
+    (target / "state.json").write_text(json.dumps(state, indent=2, sort_keys=True), encoding="utf-8")
 
 
 def _write_shards(splits: dict[str, list[Clip]], output: OutputFolder):

@@ -35,7 +35,6 @@ from typing import Any
 import numpy as np
 import soundfile
 import torch
-from safetensors.torch import save_file
 from transformers import PreTrainedTokenizerBase
 
 from ...audio.stream import AudioStream
@@ -44,6 +43,7 @@ from ...text_encoders import encode_captions, load_text_encoder
 from ..features import CLIP_VALUES, captions_of, encode_audio, encode_controls, encode_tempo, load_clip, prepare_audio
 from ..output import OutputFolder
 from ..sources import Source, read_captions, read_track_info
+from ..tensor_files import TensorSpool
 from .controls import cut_beats, cut_chords, cut_notes, track_beats, track_chords, track_drums, track_melody
 from .settings import PreparationSettings, captions_table
 
@@ -216,15 +216,17 @@ def _encode(track: dict[str, Any], settings: PreparationSettings, target: Path):
     """Writes encoded clips as tensors `<clip>.<name>`, and encoded captions as `caption.<number>`."""
     codec, labels = _codec(settings.codec, settings.device), settings.labels
     frame_rate = codec.config.sampling_rate / codec.config.hop_length
-    tensors = {}
-    for index, clip in enumerate(track["clips"]):
-        item = prepare_audio(load_clip(clip, target), codec.config.sampling_rate)
-        encoded = encode_audio([item], codec)[0]
-        encoded |= encode_controls(item, len(encoded["latents"]), frame_rate, labels) | encode_tempo(item)
-        for name, (dtype, default) in CLIP_VALUES.items():
-            encoded[name] = torch.tensor(encoded.get(name, default), dtype=dtype)
-        tensors |= {f"{index:03d}.{name}": values.contiguous() for name, values in encoded.items()}
-    if settings.text_encoder is not None:
-        embeds = encode_captions(captions_of(track), *_text_encoder(settings.text_encoder, settings.device))
-        tensors |= {f"caption.{number}": states for number, states in enumerate(embeds)}
-    save_file(tensors, target / "features.safetensors")
+    with TensorSpool() as tensors:
+        for index, clip in enumerate(track["clips"]):
+            item = prepare_audio(load_clip(clip, target), codec.config.sampling_rate)
+            encoded = encode_audio([item], codec)[0]
+            encoded |= encode_controls(item, len(encoded["latents"]), frame_rate, labels) | encode_tempo(item)
+            for name, (dtype, default) in CLIP_VALUES.items():
+                encoded[name] = torch.tensor(encoded.get(name, default), dtype=dtype)
+            for name, values in encoded.items():
+                tensors.append(f"{index:03d}.{name}", values)
+        if settings.text_encoder is not None:
+            embeds = encode_captions(captions_of(track), *_text_encoder(settings.text_encoder, settings.device))
+            for number, states in enumerate(embeds):
+                tensors.append(f"caption.{number}", states)
+        tensors.save(target / "features.safetensors")
