@@ -21,7 +21,7 @@ import torch
 
 from diffusers_jasco import export_audio, load_audio
 from diffusers_jasco.audio.loudness import PEAK_CEILING
-from diffusers_jasco.audio.resampling import resample
+from diffusers_jasco.audio.resampling import resample, resample_stream
 
 
 RATE = 32000
@@ -144,6 +144,15 @@ def test_resampling_equals_julius(rate):
     actual, expected = resample(noise, rate, RATE), julius.resample_frac(noise, rate, RATE)
     assert actual.shape == expected.shape
     assert (actual - expected).norm() / expected.norm() < 2e-5
+
+
+@pytest.mark.parametrize("rates", [(32000, 44100), (44100, 32000), (32000, 32000), (24000, 48001)])
+@pytest.mark.parametrize("sizes", [(1, 700), (5000, 3000), (20011, 333)])
+def test_resampling_in_blocks(rates, sizes):
+    noise = torch.randn(20011, generator=torch.Generator().manual_seed(0))
+    blocks = list(resample_stream(noise.split(sizes[0]), len(noise), *rates, size=sizes[1]))
+    assert all(len(block) == sizes[1] for block in blocks[:-1])
+    torch.testing.assert_close(torch.cat(blocks), resample(noise, *rates), atol=5e-6, rtol=0)
 
 
 def test_resampling_from_any_rate():

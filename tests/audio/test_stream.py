@@ -53,6 +53,14 @@ def test_frames_equal_those_of_the_whole_waveform(length, before):
     assert np.array_equal(frames, np.stack([padded[hop * index : hop * index + size] for index in range(count)]))
 
 
+def test_one_channel(tmp_path):
+    stereo = np.stack([make_noise(1.0)[0].numpy(), np.zeros(RATE)], axis=1)
+    soundfile.write(tmp_path / "stereo.wav", stereo, RATE, subtype="FLOAT")
+    for channel in (0, 1):
+        blocks = np.concatenate(list(AudioStream(tmp_path / "stereo.wav", None, RATE, channel)))
+        assert np.array_equal(blocks, stereo[:, channel].astype(np.float32))
+
+
 def test_resampling_in_blocks_equals_resampling_the_whole():
     waveform = make_noise(1.5 * BLOCK_SECONDS)
     blocks = np.concatenate(list(AudioStream(waveform, RATE, 11025)))
