@@ -383,13 +383,11 @@ def generate_clips(
     """
     batches = ((batch, [not is_done(request) for request in batch]) for batch in plan_batches(requests, batch_size))
     missing = (item for item in batches if any(item[1]))
-    if workers is None:
-        generator = _BatchGenerator(lambda: pipe, None, generate, finish)
-        outcomes = LocalEngine().map(generator, missing)
-    else:
-        generator = _BatchGenerator(workers.load_pipeline, hash_pipeline(pipe), generate, finish)
-        outcomes = workers.engine.map(generator, missing)
-    for (batch, is_missing), results in outcomes:
+    engine: Engine = LocalEngine() if workers is None else workers.engine
+    load_pipeline = (lambda: pipe) if workers is None else workers.load_pipeline
+    model = None if workers is None else hash_pipeline(pipe)
+    generator = _BatchGenerator(load_pipeline, model, generate, finish)
+    for (batch, is_missing), results in engine.map(generator, missing):
         selected = [request for request, flag in zip(batch, is_missing) if flag]
         yield from zip(selected, [results] * len(selected) if isinstance(results, LostWorkerError) else results)
 
