@@ -444,7 +444,7 @@ def test_the_script_writes_and_resumes(tmp_path):
 def test_a_killed_worker_ends_the_script_with_one_line(tmp_path):
     pytest.importorskip("tinysoundfont")
     psutil = pytest.importorskip("psutil")
-    options = ["--renderer", "tinysoundfont", "--duration", "1", "--num_workers", "1", "--num_clips", "2000"]
+    options = ["--renderer", "tinysoundfont", "--duration", "1", "--num_workers", "2", "--num_clips", "2000"]
     process = subprocess.Popen(
         [sys.executable, SCRIPT, *options, "--output", tmp_path], stderr=subprocess.PIPE, text=True
     )

@@ -14,7 +14,7 @@
 
 import functools
 import math
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -83,7 +83,8 @@ class JascoAttnProcessor:
         backend = self._attention_backend
         if attention_mask is not None and backend not in _WITH_MASKS:
             backend = AttentionBackendName.NATIVE
-        dtype, in_float32 = query.dtype, nullcontext()
+        dtype = query.dtype
+        in_float32: AbstractContextManager = nullcontext()
         if query.device.type == "cpu" and query.dtype == torch.bfloat16 and query.requires_grad:
             # On CPUs, PyTorch's backward pass of the attention is several times slower in bfloat16 than in float32.
             query, key, value = query.float(), key.float(), value.float()
