@@ -55,8 +55,9 @@ def evaluate_words(
         references (`References`): reference clips of the same kind of music, as
             [`~evaluation.evaluate.analyze_references`] returns them, but not necessarily of these captions.
         batch_size (`int`, defaults to `8`): number of clips generated together.
-        settings (`dict`, *optional*), cache (`Path`, *optional*), progress (`bool`), min_clips (`int`), workers
-            (`Workers`, *optional*): as [`~evaluation.evaluate.evaluate_pipeline`] takes them.
+        settings (`dict`, *optional*), cache (`Path`, *optional*), progress (`bool`), min_clips (`int`): as
+            [`~evaluation.evaluate.evaluate_pipeline`] takes them.
+        workers (`Workers`, *optional*): as [`~evaluation.evaluate.evaluate_pipeline`] takes them.
 
     Returns:
         `dict`, ready for JSON, as [`~evaluation.evaluate.evaluate_pipeline`] returns it, with the condition `"text"`.

@@ -68,7 +68,7 @@ class Engine:
             [`LostWorkerError`].
 
         Raises:
-            Exceptions of the function end the run.
+            `Exception`: those of the function, which end the run.
             [`LostWorkerError`]: if a local process is killed.
         """
         raise NotImplementedError
