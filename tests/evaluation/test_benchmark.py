@@ -121,7 +121,7 @@ def test_songs_cover_what_the_benchmark_promises():
 
 def test_unknown_names_are_errors():
     assert [song.name for song in load_songs(names=["03", "01_harbor_lights"])] == ["01_harbor_lights", "03_night_bus"]
-    with pytest.raises(InputError, match="no song '99'"):
+    with pytest.raises(InputError, match="has no song '99', only "):
         load_songs(names=["99"])
     with pytest.raises(InputError, match="`version`"):
         load_songs("v0")

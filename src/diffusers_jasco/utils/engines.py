@@ -19,6 +19,7 @@ import itertools
 import logging
 import multiprocessing
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -48,9 +49,10 @@ class LostWorkerError(OSError):
         super().__init__(message)
 
 
-class Engine:
+class Engine(ABC):
     """Applies functions to items."""
 
+    @abstractmethod
     def map(
         self, function: Callable[[_Item], _Result], items: Iterable[_Item]
     ) -> Iterator[tuple[_Item, _Result | LostWorkerError]]:
@@ -71,7 +73,6 @@ class Engine:
             `Exception`: those of the function, which end the run.
             [`LostWorkerError`]: if a local process is killed.
         """
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,7 @@ class RayEngine(Engine):
 
         Raises:
             `ValueError`: if no machine of the cluster has the cores and GPUs of a process.
-            `ConnectionError`: if there is no cluster at the address.
+            `ConnectionError`: if no cluster can be reached at the address.
         """
         ray = import_optional("ray", "cluster")
         _connect(ray, self.address)
@@ -336,7 +337,7 @@ def create_engine(args: argparse.Namespace, threads: int | None = None) -> Engin
 
     Args:
         args (`argparse.Namespace`): the options.
-        threads (`int`, *optional*): CPU threads per process, if there is no option for it.
+        threads (`int`, *optional*): CPU threads per process, for commands without the option `--threads`.
 
     Raises:
         `ImportError`: if Ray is not installed.

@@ -58,8 +58,8 @@ _README = """\
 - `songs/NAME.lab`: the chords with their start and end in seconds.
 - `songs/NAME.drums.flac`: the drums as audio, for songs with drums. A drum machine plays them; no sound font is used.
 - `{edits}`: one JSON object per line for each edit, with the same fields for the edited song, the recording to edit
-  (`source`), and the `region` (start and end in seconds) in which the chords change. Outside of the region, the recording
-  should stay as it is. In the region, there is no melody.
+  (`source`), and the `region` (start and end in seconds) in which the chords change. The recording has to stay
+  unchanged outside of the region. The edited song has no melody in the region.
 - `edits/NAME.source.flac`: the recording to edit, of organ tones and the drum machine.
 - `edits/NAME.json`, `.mid`, `.musicxml`, `.abc`, `.lab`: the edited song.
 - `{manifest}`: the same requests for `scripts/generate_jasco.py` of diffusers-jasco; `{captions}`: only the captions and

@@ -42,7 +42,7 @@ MAX_LAG = 70.0  # ms: a window of 10 s with a larger lag is out of time
 CHORD_METRICS = ("root", "majmin", "triads", "tetrads", "iou", "bass")
 DRIFT = "onset correlation"
 
-# What each judge is, and on what it was trained.
+# Descriptions of the judges, with their training data.
 JUDGES = {
     "segment templates": "templates on known segments (Fujishima, 1999); not trained",
     "blind estimate": "NNLS chroma and a hidden Markov model (after Mauch and Dixon, 2010); not trained",

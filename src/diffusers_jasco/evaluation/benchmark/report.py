@@ -40,7 +40,7 @@ COLUMNS = {
     ("drift", "in_time"): "in time",
 }
 
-# What papers report, the metric of the benchmark, and its judge. Their own judges differ.
+# Papers, the metrics that they report, their judges, and the closest metric of the benchmark.
 PROTOCOLS = (
     ("MusiConGen", "chord majmin", "BTC", "chord extractor/majmin"),
     ("MusiConGen", "chord triads", "BTC", "chord extractor/triads"),

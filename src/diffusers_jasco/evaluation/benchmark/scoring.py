@@ -52,7 +52,7 @@ Scores = dict[Metric, np.ndarray]
 @dataclass
 class References:
     r"""
-    What a set of songs is compared with.
+    Ceilings and floors of a set of songs.
 
     Args:
         songs (`list` of [`~evaluation.benchmark.songs.Song`]): the songs.

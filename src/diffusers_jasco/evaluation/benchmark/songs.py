@@ -96,9 +96,8 @@ def load_songs(version: str = "v1", names: Sequence[str] | None = None) -> list[
     known = {key: song for song in songs for key in (song.name, song.name.partition("_")[0])}
     for name in names:
         if name not in known:
-            raise InputError(
-                f"`songs`: there is no song {name!r}; songs: {list_names([s.name for s in songs])}.", "songs"
-            )
+            available = list_names([song.name for song in songs])
+            raise InputError(f"`songs`: the benchmark has no song {name!r}, only {available}.", "songs")
     chosen = {known[name].name for name in names}
     return [song for song in songs if song.name in chosen]
 
