@@ -13,8 +13,9 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-# Trains the next version of jasco-nano from scratch: music, tokenizer, model. Completed stages are skipped and
-# interrupted ones resume, so the same command also continues a run.
+# Trains the next version of jasco-nano from scratch: music, tokenizer, model, and the student that is distilled from it.
+# Completed stages are skipped and interrupted ones resume, so the same command also continues a run. OUTPUT is the
+# student, with the model as its teacher; STUDENT_STEPS=0 skips the distillation, and OUTPUT is the model.
 #
 #     DEVICE=cpu    Two processes with one thread each, in legs of at most MAX_MINUTES (default: 120).
 #     DEVICE=cuda   One process on the GPU, while the other CPU cores render music, which the training uses as it
@@ -30,7 +31,8 @@
 # 16 MB.
 #
 # To test all stages in a few minutes:
-#     WORK=runs/try OUTPUT=runs/try/pipeline CLIPS=40 VALIDATION_CLIPS=8 STEPS=20 scripts/train_nano.sh
+#     WORK=runs/try OUTPUT=runs/try/pipeline CLIPS=40 VALIDATION_CLIPS=8 STEPS=20 STUDENT_STEPS=4 \
+#         scripts/train_nano.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -49,6 +51,7 @@ output=${OUTPUT:-pipelines/jasco-nano-2}
 codec=${CODEC:-pipelines/jasco-nano-2/codec}
 validation_clips=${VALIDATION_CLIPS:-96}
 remixes=${REMIXES:-1}
+student_steps=${STUDENT_STEPS:-470}
 music=(--start "${START:-mixed}" --renderer "${RENDERER:-fluidsynth}")
 if [ "${RENDERER:-}" = tinysoundfont ] && [ -z "${SOUNDFONTS:-}" ]; then
     fail "SOUNDFONTS has to be set with RENDERER=tinysoundfont, because the font in its package is under the GPL."
@@ -145,7 +148,17 @@ accelerate launch "${launch[@]}" --quiet --num_machines 1 --dynamo_backend no --
     --max_minutes "$(minutes_left)" --resume latest
 check_time
 
-python scripts/save_half_precision.py --checkpoint "$work/model" --output "$output"
+if [ "$student_steps" = 0 ]; then
+    python scripts/save_half_precision.py --checkpoint "$work/model" --output "$output"
+else
+    accelerate launch "${launch[@]}" --quiet --num_machines 1 --dynamo_backend no --mixed_precision "$precision" \
+        training/train_jasco_distill.py --config training/configs/nano_2_student.yaml --mixed_precision "$precision" \
+        --max_steps "$student_steps" --teacher "$work/model" --dataset "$work/features/train" \
+        --validation_dataset "$work/features/validation" --output "$work/student" "${on_device[@]}" \
+        --max_minutes "$(minutes_left)" --resume latest
+    check_time
+    python scripts/save_half_precision.py --checkpoint "$work/student" --teacher "$work/model" --output "$output"
+fi
 
 if [ -n "${RESULTS:-}" ]; then
     mkdir -p "$RESULTS"

@@ -70,7 +70,7 @@ def train(work: Path, **settings: str) -> str:
         "WORK": str(work),
         "OUTPUT": str(work / "pipeline"),
         **find_renderer(),
-        **{"CLIPS": "24", "VALIDATION_CLIPS": "8", "STEPS": "4"},
+        **{"CLIPS": "24", "VALIDATION_CLIPS": "8", "STEPS": "4", "STUDENT_STEPS": "2"},
         "TOKENIZER_CLIPS": "50",
         **settings,
     }
@@ -196,6 +196,14 @@ def test_settings_are_checked_before_anything_is_rendered(tmp_path, settings, me
 def test_a_leg_on_a_cpu_includes_all_stages(tmp_path):
     code, calls = call_stubs(tmp_path, DEVICE="cpu", MAX_MINUTES="5")
     stages = [Path(next(word for word in call.split() if word.endswith(".py"))).stem for call in calls]
-    assert code == 0 and stages == [*["render_features"] * 2, "train_tokenizer", "train_jasco", "save_half_precision"]
-    assert all(4.8 < find_option(call, "max_minutes") <= 5 for call in (calls[0], calls[1], calls[3]))
+    training = ["train_tokenizer", "train_jasco", "train_jasco_distill"]
+    assert code == 0 and stages == [*["render_features"] * 2, *training, "save_half_precision"]
+    assert all(4.8 < find_option(call, "max_minutes") <= 5 for call in (*calls[:2], *calls[3:5]))
     assert "--num_processes 2" in calls[3] and "total_minutes" not in calls[3]
+    assert f"--checkpoint {tmp_path}/student --teacher {tmp_path}/model" in calls[5]
+
+
+def test_the_distillation_can_be_skipped(tmp_path):
+    code, calls = call_stubs(tmp_path, DEVICE="cpu", STUDENT_STEPS="0")
+    assert code == 0 and not any("train_jasco_distill.py" in call for call in calls)
+    assert f"--checkpoint {tmp_path}/model --output" in calls[-1]
