@@ -28,7 +28,7 @@ PYAV = "av<19"
 EXTRAS = {
     "train": ["datasets", "peft", "tensorboard"],
     "chords": ["vamphost"],
-    "extraction": ["librosa", "h5py"],
+    "extraction": ["librosa", "h5py", "swift-f0>=0.3"],
     "drums": ["demucs-infer", "librosa"],
     "eval": ["mir_eval", "matplotlib", "librosa"],
     # tinysoundfont has to be installed with --no-deps: it requires PyAudio, which needs a compiler and is not used.
@@ -60,6 +60,7 @@ EXTRAS["dev"] = [
     "librosa",
     PYAV,
     "h5py",
+    "swift-f0>=0.3",
     "scikit-learn",
     "tensorboard",
     "nbclient",

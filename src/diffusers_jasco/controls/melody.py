@@ -460,6 +460,35 @@ def bins_to_notes(bins: torch.Tensor, frame_rate: float) -> list[tuple[int, floa
     return [(LOWEST_PITCH + value, first / frame_rate, last / frame_rate) for value, first, last in runs if value >= 0]
 
 
+def notes_to_bins(
+    notes: Sequence[tuple[int, float, float]], num_frames: int, frame_rate: float, gap: int = 1
+) -> torch.Tensor:
+    r"""
+    Converts notes to the bins of [`bins_from_salience`]. Unlike in [`melody_from_notes`], a note that is repeated
+    without a rest is preceded by empty frames, so that [`melody_to_notes`] returns both notes.
+
+    Args:
+        notes (`list` of `(MIDI number, start, end)`):
+            Notes from G2 to B6 in temporal order, without overlaps; times in seconds.
+        num_frames (`int`): number of frames of the music.
+        frame_rate (`float`): frame rate in Hz.
+        gap (`int`, defaults to `1`):
+            Number of empty frames. A note keeps at least one frame, so very short notes can still be merged.
+
+    Returns:
+        `torch.Tensor` of shape `(num_frames,)` in int8.
+    """
+    bins = torch.full((num_frames,), -1, dtype=torch.int8)
+    previous, previous_first = None, 0
+    for pitch, start, end in notes:
+        first, last = (math.ceil(time * frame_rate - 1e-6) for time in (start, end))
+        if pitch == previous:
+            bins[max(first - gap, previous_first + 1) : first] = -1
+        bins[first : max(last, first + 1)] = pitch - LOWEST_PITCH
+        previous, previous_first = pitch, first
+    return bins
+
+
 def _existing(path: str | os.PathLike) -> Path:
     path = Path(path)
     if not os.path.isfile(path):

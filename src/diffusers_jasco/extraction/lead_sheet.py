@@ -31,6 +31,7 @@ from .beats import RATE, Beats, extract_beats
 from .chords import extract_chords
 from .key import extract_key
 from .melody import Method, extract_bins
+from .singing import track_notes
 
 
 logger = logging.get_logger(__name__)
@@ -66,7 +67,8 @@ def extract_lead_sheet(
 
     The sheet begins with the first beat of the music, without silence before it; a bar that begins before the first
     downbeat is a pick-up. If the beats are steady, the sheet has one tempo, otherwise one per bar. It has a single section
-    and no drum hits, since no extractor distinguishes drum sounds. A repeated note without a gap is one long note.
+    and no drum hits, since no extractor distinguishes drum sounds. A repeated note without a gap is one long note, except
+    with `melody_method="monophonic"`, which finds its onset.
 
     Args:
         audio (`str`, `os.PathLike`, `torch.Tensor` or `np.ndarray`, or a `list` of them):
@@ -97,12 +99,15 @@ def extract_lead_sheet(
     if beats_per_bar is not None:
         beats_per_bar = to_integer(beats_per_bar, "beats_per_bar", minimum=1, maximum=16)
     duration = AudioStream(audio, sampling_rate, RATE).duration
-    melody = extract_bins(audio, sampling_rate, melody_method, frame_rate=_FRAME_RATE, progress=progress)
+    if melody_method == "monophonic":
+        notes = _drop_errors(track_notes(audio, sampling_rate, progress))
+    else:
+        melody = extract_bins(audio, sampling_rate, melody_method, frame_rate=_FRAME_RATE, progress=progress)
+        notes = _drop_errors(_close_gaps(bins_to_notes(melody, _FRAME_RATE)))
     beats = extract_beats(audio, sampling_rate, progress)
     grid = _BeatGrid(beats, duration, bpm, beats_per_bar)
     chords = extract_chords(audio, sampling_rate, progress=progress, snap_to_beats=grid.within(duration))
     grid.move_downbeat(chords)
-    notes = _clean(bins_to_notes(melody, _FRAME_RATE))
     return _write(grid, duration, chords, notes, extract_key(audio, sampling_rate, progress))
 
 
@@ -208,15 +213,20 @@ def _round_tempo(bpm: float, num_beats: int) -> float:
 # 2. Melody
 
 
-def _clean(notes: list[Note]) -> list[Note]:
-    """Closes short gaps within notes, and drops short notes and those far from the others."""
+def _close_gaps(notes: list[Note]) -> list[Note]:
+    """Closes short gaps within notes."""
     joined: list[Note] = []
     for pitch, start, end in notes:
         if joined and joined[-1][0] == pitch and start - joined[-1][2] < _GAP:
             joined[-1] = (pitch, joined[-1][1], end)
         else:
             joined.append((pitch, start, end))
-    lasting = [note for note in joined if note[2] - note[1] >= _SHORTEST_NOTE]
+    return joined
+
+
+def _drop_errors(notes: list[Note]) -> list[Note]:
+    """Drops short notes and those far from the others."""
+    lasting = [note for note in notes if note[2] - note[1] >= _SHORTEST_NOTE]
     median = float(np.median([pitch for pitch, _, _ in lasting])) if lasting else 0.0
     return [note for note in lasting if abs(note[0] - median) <= _FARTHEST]
 

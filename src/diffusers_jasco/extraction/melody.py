@@ -33,13 +33,14 @@ from ..controls.melody import (
     SALIENCE_RATE,
     bins_from_salience,
     bins_to_matrix,
+    notes_to_bins,
 )
 from ..utils.errors import InputError
 from ..utils.numbers import to_float
-from ..utils.optional_imports import compiles_with_numba, import_optional
 from . import deep_salience
 from .progress import SecondsBar
 from .salience_model import CONTEXT, HOP, RATE, SalienceModel, log_frequency_levels
+from .singing import track_notes
 
 
 logger = logging.get_logger(__name__)
@@ -47,6 +48,7 @@ logger = logging.get_logger(__name__)
 Method = Literal["auto", "builtin", "deep_salience", "monophonic"]
 METHODS = ("auto", "builtin", "deep_salience", "monophonic")
 THRESHOLD = 0.5  # as in AudioCraft's documentation
+_SALIENCE_GAP = 3  # frames before a repeated note, of which one or more remain at 50 frames per second
 
 
 def extract_melody(
@@ -69,8 +71,9 @@ def extract_melody(
         method (`str`, defaults to `"auto"`):
             - `"builtin"`: a small network that imitates AudioCraft's extractor and ships with this package.
             - `"deep_salience"`: AudioCraft's extractor (Bittner et al., 2017), with `weights` that you provide.
-            - `"monophonic"`: for a single voice or instrument (humming, a lead line): pYIN (Mauch and Dixon, 2014),
-              rounded to notes, ignoring vibrato and glides.
+            - `"monophonic"`: for a single voice or instrument (humming, whistling, a lead line): the pitch by SwiftF0
+              (Nieradzik, 2025), divided into notes, ignoring vibrato and glides. Where a note is repeated without a
+              rest, its last frame before the repetition is empty.
             - `"auto"`: `"deep_salience"` if `weights` are given, `"builtin"` otherwise.
         threshold (`float`, defaults to `0.5`):
             Minimum salience of a semitone, in [0, 1]; unused with `"monophonic"`.
@@ -120,9 +123,12 @@ def extract_bins(
     Raises: as [`extract_melody`].
     """
     frame_rate = to_float(frame_rate, "frame_rate", above=0, maximum=1000, unit="Hz")
+    method = _check_method(method, threshold, weights)
     stream = AudioStream(audio, sampling_rate, RATE)
     # Tolerance for durations such as 10.000000000000002 s.
     num_frames = math.ceil(stream.duration * frame_rate - 1e-6)
+    if method == "monophonic":
+        return notes_to_bins(track_notes(audio, sampling_rate, progress), num_frames, frame_rate)
     return bins_from_salience(_extract(stream, method, threshold, weights, progress), num_frames, frame_rate)
 
 
@@ -149,26 +155,26 @@ def extract_salience(
     """
     if isinstance(audio, list):
         return [extract_salience(item, sampling_rate, method, threshold, weights, progress) for item in audio]
+    method = _check_method(method, threshold, weights)
     stream = AudioStream(audio, sampling_rate, RATE)
-    salience, count = np.zeros((MELODY_BINS, _num_frames(stream)), dtype=np.float32), 0
-    for block in _extract(stream, method, threshold, weights, progress):
-        salience[:, count : count + len(block)] = block.T
-        count += len(block)
+    count = _num_frames(stream)
+    if method == "monophonic":
+        notes = track_notes(audio, sampling_rate, progress)
+        salience = bins_to_matrix(notes_to_bins(notes, count, SALIENCE_RATE, _SALIENCE_GAP)).T.numpy()
+    else:
+        salience, count = np.zeros((MELODY_BINS, count), dtype=np.float32), 0
+        for block in _extract(stream, method, threshold, weights, progress):
+            salience[:, count : count + len(block)] = block.T
+            count += len(block)
     frequencies = 440 * 2 ** ((np.arange(LOWEST_PITCH, HIGHEST_PITCH + 1) - 69) / 12)
     return np.ascontiguousarray(salience[:, :count]), np.arange(count) / SALIENCE_RATE, frequencies
 
 
-def _extract(
-    stream: AudioStream,
-    method: Method,
-    threshold: float,
-    weights: str | os.PathLike | None,
-    progress: bool,
-) -> Iterator[np.ndarray]:
-    """Computes consecutive blocks of salience `(frames, 53)`, with values below the threshold set to 0."""
+def _check_method(method: Method, threshold: float, weights: str | os.PathLike | None) -> Method:
+    """Validates the arguments, and replaces "auto" by a method."""
     if method not in METHODS:
         raise InputError(f"`method` has to be one of {', '.join(METHODS)}, but is {method!r}.", "method")
-    threshold = to_float(threshold, "threshold", minimum=0, maximum=1)
+    to_float(threshold, "threshold", minimum=0, maximum=1)
     if method == "auto":
         method = "builtin" if weights is None else "deep_salience"
         logger.info(f"Estimating the melody with method={method!r}.")
@@ -179,8 +185,13 @@ def _extract(
             else f"`weights` can only be used with method='deep_salience', not with {method!r}.",
             "weights",
         )
-    if method == "monophonic":
-        return _track_notes(stream, progress)
+    return method
+
+
+def _extract(
+    stream: AudioStream, method: Method, threshold: float, weights: str | os.PathLike | None, progress: bool
+) -> Iterator[np.ndarray]:
+    """Computes consecutive blocks of salience `(frames, 53)`, with values below the threshold set to 0."""
     if method == "builtin":
         return (np.where(block < threshold, np.float32(0), block) for block in _run_builtin(stream, progress))
     blocks = deep_salience.salience_blocks(stream, weights, progress)
@@ -191,7 +202,7 @@ def _num_frames(stream: AudioStream) -> int:
     return 1 + int(stream.duration * RATE) // HOP
 
 
-# 1. The built-in network
+# The built-in network
 
 _BLOCK = 1024  # frames per forward pass: 12 s
 
@@ -227,66 +238,3 @@ def _run_builtin(stream: AudioStream, progress: bool) -> Iterator[np.ndarray]:
                 bar.update(count * HOP / RATE)
     for start in range(start, num_frames, _BLOCK):
         yield np.zeros((min(_BLOCK, num_frames - start), MELODY_BINS), dtype=np.float32)
-
-
-# 2. Single voices
-
-_TRACKED_BLOCK = 2584  # frames: 30 s
-_TRACKED_CONTEXT = 172  # frames on either side: 2 s
-_LOWEST_FREQUENCY = 55.0  # Hz: A1
-_HIGHEST_FREQUENCY = 2100.0  # Hz: C7
-_DEVIATION = 0.5  # semitones: standard deviation of the pitch within a note
-_STAY = 0.99  # probability that a note lasts another 12 ms
-_QUIET = 0.01  # frames more than 40 dB below the maximum are unvoiced
-
-
-def _track_notes(stream: AudioStream, progress: bool) -> Iterator[np.ndarray]:
-    num_frames, before = _num_frames(stream), _TRACKED_CONTEXT
-    size = (_TRACKED_BLOCK + 2 * before) * HOP
-    start = 0
-    with SecondsBar("melody", stream.duration, progress) as bar:
-        for blocks in stream.frames(size, _TRACKED_BLOCK * HOP, before=before * HOP):
-            for block in blocks:
-                count = min(_TRACKED_BLOCK, num_frames - start)
-                samples = np.array(block[: (before + count + before) * HOP])
-                pitches = _track_block(samples)[before : before + count]
-                salience = np.zeros((len(pitches), MELODY_BINS), dtype=np.float32)
-                frames = np.flatnonzero(pitches >= 0)
-                salience[frames, pitches[frames] - LOWEST_PITCH] = 1
-                yield salience
-                start += _TRACKED_BLOCK
-                bar.update(count * HOP / RATE)
-
-
-@compiles_with_numba
-def _track_block(samples: np.ndarray) -> np.ndarray:
-    """MIDI numbers from G2 to B6, or -1 for unvoiced frames, one every `HOP` samples."""
-    librosa = import_optional("librosa", "extraction")
-    level = librosa.feature.rms(y=samples, frame_length=4 * HOP, hop_length=HOP)[0]
-    frequencies, voiced, _ = librosa.pyin(
-        samples, fmin=_LOWEST_FREQUENCY, fmax=_HIGHEST_FREQUENCY, sr=RATE, hop_length=HOP, fill_na=None
-    )
-    voiced &= level > _QUIET * level.max()
-    return _round_to_notes(69 + 12 * np.log2(frequencies / 440), voiced)
-
-
-def _round_to_notes(pitches: np.ndarray, voiced: np.ndarray) -> np.ndarray:
-    """Rounds fractional MIDI numbers to notes, transposed by octaves to G2–B6; -1 for unvoiced frames."""
-    from librosa.sequence import viterbi
-
-    # Deviation of the voice from standard tuning.
-    offset = np.angle(np.exp(2j * np.pi * pitches[voiced]).sum()) / (2 * np.pi) if voiced.any() else 0.0
-    notes = np.arange(math.floor(pitches.min()) - 1, math.ceil(pitches.max()) + 2)
-    distance = (pitches - offset)[:, None] - notes
-    # Deviations above two semitones are octave errors or noise.
-    fits = np.maximum(np.exp(-0.5 * (distance / _DEVIATION) ** 2), np.exp(-8.0))
-    probabilities = np.where(voiced, 0.98, 0.02)[:, None]
-    scores = np.concatenate([probabilities * fits, 1 - probabilities], axis=1)
-    transitions = np.full((scores.shape[1],) * 2, (1 - _STAY) / (scores.shape[1] - 1))
-    np.fill_diagonal(transitions, _STAY)
-    path = viterbi(scores.T, transitions)
-    rounded = np.append(notes, -1)[path]
-    low, high = rounded < LOWEST_PITCH, rounded > HIGHEST_PITCH
-    folded = np.where(low, LOWEST_PITCH + (rounded - LOWEST_PITCH) % 12, rounded)
-    folded = np.where(high, HIGHEST_PITCH - (HIGHEST_PITCH - rounded) % 12, folded)
-    return np.where(rounded < 0, -1, folded)

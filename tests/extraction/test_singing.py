@@ -1,0 +1,134 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Notes of single voices."""
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from diffusers_jasco.controls.melody import melody_from_notes, melody_from_salience, melody_to_notes, notes_to_bins
+from diffusers_jasco.data.synthetic.voices import VOICES, compose_tune, sing
+from diffusers_jasco.extraction import extract_lead_sheet, extract_melody, extract_salience, singing
+from diffusers_jasco.extraction.singing import track_notes
+
+from .test_melody import MELODY, RATE, play
+
+
+pytest.importorskip("swift_f0")
+
+REPEATED = [(64, 0.4, 0.8), (64, 0.8, 1.2), (64, 1.2, 1.6), (67, 1.6, 2.0), (67, 2.0, 2.4), (64, 2.4, 3.2)]
+
+
+def keys(notes) -> list[int]:
+    return [key for key, *_ in notes]
+
+
+def assert_notes(estimate, notes, tolerance: float = 0.05):
+    assert keys(estimate) == keys(notes)
+    starts, expected = ([start for _, start, _ in part] for part in (estimate, notes))
+    assert np.abs(np.subtract(starts, expected)).max() < tolerance
+
+
+@pytest.mark.parametrize("octaves", [-2, 0, 2])
+def test_vibrato_and_glides_give_no_notes(octaves):
+    sung = [(key + 12 * octaves, start, end) for key, start, end in MELODY]
+    estimate = track_notes(play(sung, 5.0, vibrato=0.9, glide=0.06, tuning=0.3), RATE)
+    # Notes outside G2-B6 are transposed by octaves.
+    folded = [(key % 12, start, end) for key, start, end in MELODY]
+    assert_notes([(key % 12, start, end) for key, start, end in estimate], folded)
+    if octaves == 0:
+        assert keys(estimate) == keys(MELODY)
+        assert all(abs(end - note[2]) < 0.08 for (*_, end), note in zip(estimate, MELODY))
+
+
+@pytest.mark.parametrize("glide", [0.05, 0.15])
+def test_a_glide_gives_two_notes(glide):
+    notes = [(55, 0.3, 1.0), (62, 1.0, 1.7), (55, 1.7, 2.5)]
+    assert_notes(track_notes(play(notes, 3.0, glide=glide), RATE), notes, tolerance=0.05 + glide / 2)
+
+
+def test_fast_notes_are_kept():
+    sixteenth = 60 / 140 / 4
+    tune = [60, 62, 64, 65, 67, 65, 64, 62, 60, 64, 67, 72]
+    notes = [(key, 0.3 + i * sixteenth, 0.3 + (i + 1) * sixteenth) for i, key in enumerate(tune)]
+    assert_notes(track_notes(play(notes, 2.0), RATE), notes, tolerance=0.04)
+
+
+@pytest.mark.parametrize("frame_rate", [25.0, 50.0, 86.0])
+def test_repeated_notes_are_separate(frame_rate):
+    melody = extract_melody(play(REPEATED, 3.5, vibrato=0.3), RATE, method="monophonic", frame_rate=frame_rate)
+    assert melody.shape == (53, -(-3.5 * frame_rate // 1))
+    assert_notes(melody_to_notes(melody, frame_rate), REPEATED, tolerance=0.05 + 1 / frame_rate)
+
+
+def test_repeated_notes_in_salience_and_lead_sheets():
+    voice = play(REPEATED, 3.5)
+    salience, _, _ = extract_salience(voice, RATE, method="monophonic")
+    assert_notes(melody_to_notes(melody_from_salience(salience, 175, 50.0), 50.0), REPEATED)
+    sheet = extract_lead_sheet(voice, RATE, bpm=150, beats_per_bar=4, melody_method="monophonic")
+    assert keys(sheet.melody) == keys(REPEATED)
+    lengths = [end - start for _, start, end in sheet.melody]
+    assert lengths[:5] == [1] * 5
+
+
+def test_repeated_notes_have_an_empty_frame_before_them():
+    notes = [(60, 0.0, 0.1), (60, 0.1, 0.2), (62, 0.2, 0.22), (62, 0.22, 0.24), (62, 0.24, 0.3), (60, 0.35, 0.36)]
+    bins = notes_to_bins(notes, 20, 50.0).tolist()
+    # Notes of a single frame are merged with the next one.
+    assert bins == [17, 17, 17, 17, -1, 17, 17, 17, 17, 17, 19, 19, 19, 19, 19, -1, -1, -1, 17, -1]
+    assert notes_to_bins(notes, 4, 50.0).tolist() == bins[:4]
+    apart = [(60, 0.0, 0.1), (62, 0.1, 0.2), (60, 0.24, 0.3)]
+    matrix = melody_from_notes(apart, 20, 50.0)
+    assert torch.equal(torch.where(matrix.any(1), matrix.argmax(1), -1).to(torch.int8), notes_to_bins(apart, 20, 50.0))
+
+
+def test_noise_and_silence_have_no_notes():
+    noise = np.random.default_rng(0).standard_normal(4 * RATE).astype(np.float32)
+    assert track_notes(0.1 * noise, RATE) == [] and track_notes(np.zeros(RATE, np.float32), RATE) == []
+    assert track_notes(np.zeros(1, np.float32), RATE) == []
+    assert extract_melody(torch.zeros(1, 1), RATE, method="monophonic").shape == (53, 1)
+
+
+def test_results_depend_on_neither_the_blocks_nor_the_level(monkeypatch):
+    voice = play(MELODY, 5.0, vibrato=0.5, glide=0.06)
+    whole = track_notes(voice, RATE)
+    assert track_notes(voice, RATE) == whole and keys(track_notes(0.02 * voice, RATE)) == keys(whole)
+    monkeypatch.setattr(singing, "_BLOCK", 100)
+    assert track_notes(voice, RATE) == whole
+
+
+def test_sung_tunes():
+    """Voices with consonants, breaths, drift, vibrato, scoops and noise."""
+    for index, voice in enumerate(VOICES):
+        rng = np.random.default_rng([0, index])
+        notes = compose_tune(voice, 4.0, rng)
+        audio = sing(notes, 4.0, voice, rng)
+        assert audio.shape == (128000,) and audio.dtype == np.float32 and 0.4 < np.abs(audio).max() <= 0.5
+        if voice.syllables == "hum":
+            # Repeated notes are hard to hear without consonants.
+            notes = [note for before, note in zip([(0, 0, 0), *notes], notes) if before[0] != note[0]]
+        estimate = track_notes(audio, 32000)
+        found = sum(
+            any(key == note[0] and abs(start - note[1]) < 0.07 for key, start, _ in estimate) for note in notes
+        )
+        assert found >= 0.8 * len(notes) and len(estimate) <= max(1.2 * len(notes), len(notes) + 1), voice.name
+
+
+def test_the_missing_package_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "swift_f0", None)
+    with pytest.raises(ImportError, match=r"swift_f0: pip install \"diffusers-jasco\[extraction\]\""):
+        extract_melody(torch.zeros(100), RATE, method="monophonic")
