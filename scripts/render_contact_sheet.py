@@ -86,7 +86,7 @@ def main(args: list[str] | None = None):
 def draw_clip(
     audio: tuple[torch.Tensor, int], request: GenerationRequest, frame_rate: float, width: int
 ) -> Image.Image:
-    controls = {name: request.controls.get(name) for name in ("chords", "drums", "melody")}
+    controls = {name: request.controls.get(name) for name in CONTROLS if name != "beats"}
     requested, transcription = RequestedControls(), None
     if any(control is not None for control in controls.values()):
         duration = audio[0].shape[-1] / audio[1]
