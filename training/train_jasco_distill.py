@@ -41,6 +41,7 @@ from diffusers_jasco.training.arguments import add_training_options, parse_with_
 from diffusers_jasco.training.batches import to_device
 from diffusers_jasco.training.checkpoints import find_start
 from diffusers_jasco.training.checks import check_options, check_resources
+from diffusers_jasco.training.context import context_reach
 from diffusers_jasco.training.datasets import make_batches, open_datasets
 from diffusers_jasco.training.distillation import TrajectoryObjective, trajectory_loss
 from diffusers_jasco.training.ema import EMA
@@ -80,7 +81,7 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     switch = {"action": argparse.BooleanOptionalAction, "default": False}
     add("--gradient_checkpointing", **switch, help="Reduce memory at the cost of speed.")
     # The student only has to know the conditions of its calls: guidance, which needs the nulls, is built in.
-    parser.set_defaults(drop_all=0.0, drop_text=0.05, drop_span=0.0, tempo_weight=0.0, context=0.0)
+    parser.set_defaults(drop_all=0.0, drop_text=0.05, drop_span=0.0, tempo_weight=0.0)
     args = parse_with_config(parser, args)
     if args.trajectories_per_clip < 0:
         parser.error(f"--trajectories_per_clip has to be at least 0, but is {args.trajectories_per_clip}.")
@@ -98,7 +99,7 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
 
 def trajectory_folder(args: argparse.Namespace, guider: JascoGuidance) -> Path:
     """The folder of stored trajectories, which is another one if anything that they depend on has changed."""
-    names = ("teacher", "dataset", "num_frames", "seed", "times", "substeps", "mixed_precision", "only_beats")
+    names = ("teacher", "dataset", "num_frames", "seed", "times", "substeps", "mixed_precision", "only_beats", "context")
     names += tuple(sorted(name for name in vars(args) if name.startswith("drop_")))
     options = [(name, getattr(args, name)) for name in names]
     return Path(args.output) / "trajectories" / f"{derive_seed(repr((options, sorted(guider.config.items())))):016x}"
@@ -155,6 +156,7 @@ def main(args: list[str] | None = None):
         accelerator.autocast,
         trajectory_folder(args, guider) if args.trajectories_per_clip else None,
         args.trajectories_per_clip,
+        context_reach(pipeline),
     )
     batches.prepare = objective.prepare
     averaged = copy.deepcopy(pipeline.transformer)

@@ -16,7 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from diffusers_jasco import FlowMatchEulerScheduler, JascoPipeline
+from diffusers_jasco import FlowMatchEulerScheduler, JascoPipeline, JascoTransformerModel
 
 from ..conftest import run_script
 from .run_tools import read_log, read_steps, without_times
@@ -127,3 +127,31 @@ def test_a_grid_is_stored_in_the_scheduler(tmp_path, pipe):
     assert torch.equal(generate(), generate(num_inference_steps=3))
     with pytest.raises(ValueError, match="`inference_sigmas` has to have one number for each of 3 steps, but has 2"):
         FlowMatchEulerScheduler(num_inference_steps=3, inference_sigmas=[1.0, 0.3])
+
+
+def test_the_student_learns_with_the_context_of_its_teacher(tmp_path, data, run):
+    options = ["--dataset", data / "train", "--continue_from", run, "--log_with", "none", "--cpu"]
+    options += [
+        "--transformer",
+        "{context: true}",
+        "--context",
+        0.8,
+        "--max_steps",
+        2,
+        "--output",
+        tmp_path / "teacher",
+    ]
+    run_script("train_jasco", *options)
+    distill(data, tmp_path / "teacher", tmp_path / "student", "--trajectories_per_clip", 1)
+    transformers = [
+        JascoTransformerModel.from_pretrained(tmp_path / name, subfolder="transformer")
+        for name in ("teacher", "student")
+    ]
+    assert not torch.equal(*(transformer.context_proj.weight for transformer in transformers))
+
+    # Known frames of a trajectory are on a straight line, all others are not.
+    points = torch.stack([load_file(path)["points"] for path in (tmp_path / "student").rglob("trajectories/*/*")])
+    points, times = points.float(), torch.tensor([*TIMES, 1.0])[:, None, None]
+    line = (1 - times) * points[:, :1] + times * points[:, -1:]
+    is_straight = (points - line).abs().amax(dim=(1, 3)) < 0.01
+    assert 0.1 < is_straight.float().mean() < 0.9

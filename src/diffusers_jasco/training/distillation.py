@@ -25,10 +25,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedTokenizerBase
 
-from ..conditioning import JascoConditioning, TextSection
+from ..conditioning import JascoConditioning, TextSection, make_context
 from ..guiders import JascoGuidance
 from ..models.transformer_jasco import JascoTransformerModel
-from ..pipelines.denoising import GuidedVelocity
+from ..pipelines.denoising import GuidedVelocity, KnownFrames, Velocity
 from ..utils.files import replace_file
 from .modules import JascoTrainingModel
 from .objective import FlowMatchingObjective, SampleLosses
@@ -52,9 +52,13 @@ class TrajectoryObjective:
             Folder that stores trajectories, in half precision. Each clip then has `per_clip` of them, which are solved
             once and used in all epochs. By default, each sample has a new one, and none are stored.
         per_clip (`int`, defaults to `1`): trajectories per clip.
+        reach (`tuple[int, int]`, *optional*):
+            [`~training.context.context_reach`], if the transformer has a context. Known frames are on a straight line
+            to their latents, as in [`JascoInpaintPipeline`].
 
     Raises:
-        `ValueError`: if the times do not increase from 0 to below 1.
+        `ValueError`: if the times do not increase from 0 to below 1, or if samples should have a context, but the
+            transformer has none.
     """
 
     def __init__(
@@ -68,13 +72,14 @@ class TrajectoryObjective:
         autocast: Callable[[], AbstractContextManager] = nullcontext,
         folder: Path | None = None,
         per_clip: int = 1,
+        reach: tuple[int, int] | None = None,
     ):
         self.times = [*map(float, times), 1.0]
         if self.times[0] != 0 or any(later <= earlier for earlier, later in pairwise(self.times)):
             raise ValueError(f"`times` has to increase from 0 to below 1, but is {list(times)}.")
         self.teacher, self.guider, self.substeps, self.autocast = teacher, guider, substeps, autocast
         self.folder, self.per_clip = folder, per_clip
-        self._inputs = FlowMatchingObjective(args, teacher.controls, tokenizer)
+        self._inputs = FlowMatchingObjective(args, teacher.controls, tokenizer, reach=reach)
 
     @property
     def sigmas(self) -> list[float]:
@@ -138,7 +143,8 @@ class TrajectoryObjective:
         }
         controls = {name: _tile(batch[name], count) for name in self.teacher.controls}
         keep = {name: _tile(mask, count) for name, mask in batch["keep"].items()}
-        velocity, _ = model(points[:-1].flatten(0, 1), times, text, controls, keep)
+        context = None if "known" not in batch else _tile(make_context(batch["latents"], batch["known"]), count)
+        velocity, _ = model(points[:-1].flatten(0, 1), times, text, controls, keep, context)
         errors = (velocity.float() - targets.flatten(0, 1)).square().flatten(1).mean(dim=1)
         # The weights turn errors of the mean velocity into errors of the next point.
         weights = (count * lengths).square().repeat_interleave(points.shape[1])
@@ -151,10 +157,14 @@ class TrajectoryObjective:
         controls = {name: batch[name] for name in self.teacher.controls}
         mask = text["attention_mask"].bool()
         section = TextSection(0, text["hidden_states"], mask, mask if text["is_padded"] else None)
+        known = batch.get("known")
+        context = None if known is None else make_context(batch["latents"], known)
         conditioning = JascoConditioning(
-            (section,), controls, self.teacher.null_controls, num_frames=noise.shape[1]
+            (section,), controls, self.teacher.null_controls, context, num_frames=noise.shape[1]
         ).mask(batch["keep"])
-        velocity = GuidedVelocity(self.teacher, self.guider, conditioning)
+        velocity: Velocity = GuidedVelocity(self.teacher, self.guider, conditioning)
+        if known is not None:
+            velocity = KnownFrames(velocity, batch["latents"], known)
         points = [noise.float()]
         for start, end in pairwise(self.times):
             latents, step = points[-1], (end - start) / self.substeps
