@@ -27,7 +27,10 @@ The metrics are those of mir_eval. Chords: shares of the time with the right roo
 chord (where the reference has one), share of exactly equal labels, and segmentation; "builtin, snapped" moves changes
 to estimated beats, "builtin, annotated beats" to annotated ones. Key: weighted score and share of equal keys, for all
 clips and for those whose chords follow the functional harmony of the annotated key. Melody: raw pitch and raw chroma
-accuracy, voicing recall, voicing false alarm, and share of equal frames. Drums: SI-SDR of the separated stem and F1 of
+accuracy, voicing recall, voicing false alarm, and share of equal frames. Voices: also F1 of the onsets of notes (within
+50 ms), and of notes with the right pitch (for recordings, within a semitone of the annotated frequency; for frames,
+pitches are rounded to semitones of the recording's own tuning); "pyin" is librosa's tracker, rounded to semitones by a
+Viterbi search, which "monophonic" used before. Drums: SI-SDR of the separated stem and F1 of
 its onsets, the suppression of drumless music, and SDR of separated solo drums ("kept"). Beats: F1 of beats and
 downbeats (within 70 ms), continuity (CMLt, AMLt), share of recordings with the right tempo (Acc1; Acc2 also accepts
 other metrical levels), and with the right time signature. × real time is seconds of audio per CPU second.
@@ -50,11 +53,18 @@ from tqdm import tqdm
 
 from diffusers_jasco import load_audio
 from diffusers_jasco.audio.resampling import resample
-from diffusers_jasco.controls.melody import melody_from_notes
+from diffusers_jasco.controls.melody import (
+    HIGHEST_PITCH,
+    LOWEST_PITCH,
+    bins_to_matrix,
+    melody_from_notes,
+    melody_to_notes,
+)
 from diffusers_jasco.data import SyntheticMusic
 from diffusers_jasco.data.sources import find_sources
 from diffusers_jasco.data.synthetic.harmony import follows_key
 from diffusers_jasco.data.synthetic.rendering import RENDERERS
+from diffusers_jasco.data.synthetic.voices import VOICES, compose_tune, sing
 from diffusers_jasco.evaluation.adherence import bootstrap
 from diffusers_jasco.evaluation.estimators.beats import track_beats
 from diffusers_jasco.evaluation.estimators.melody import FRAME_RATE
@@ -79,16 +89,19 @@ from diffusers_jasco.inputs import read_melody
 from diffusers_jasco.utils.arguments import CommandParser, check_writable, integer, number, seed
 from diffusers_jasco.utils.cli import run_command
 from diffusers_jasco.utils.files import replace_file
+from diffusers_jasco.utils.optional_imports import import_optional
 
 
 RATE = 32000  # Hz, of synthetic music
 LOOPED = 16.0  # seconds: minimum duration of a repeated loop
 EXCERPT = 30.0  # seconds, from the middle of a recording
+SUNG_EXCERPT = 20.0  # seconds, from the beginning of a recording with notes
 MELODY_SUFFIXES = (".th", ".npz", ".mid")
 METRICS = {
     "chords": ("root", "majmin", "sevenths", "exact", "segmentation"),
     "key": ("key", "equal"),
     "melody": ("rpa", "rca", "vr", "vfa", "equal"),
+    "voices": ("onset_f1", "note_f1", "rpa", "rca", "vr", "vfa", "equal"),
     "drums": ("si_sdr", "onset_f1", "suppression", "kept"),
     "beats": ("beat_f1", "downbeat_f1", "cmlt", "amlt", "acc1", "acc2", "time_signature"),
 }
@@ -105,6 +118,7 @@ class Clip:
     chords: list | None = None
     key: str | None = None
     melody: torch.Tensor | None = None
+    notes: list | None = None  # (fractional MIDI number, start, end) of a single voice
     drums: torch.Tensor | None = None
     drum_onsets: list | None = None
     beats: Beats | None = None
@@ -210,8 +224,35 @@ def synthetic_clips(args: argparse.Namespace, font: Path | None) -> Iterator[Cli
             drum_onsets=item["drum_onsets"],
             beats=beats,
         )
-        if "melody" in args.parts and "lead" in stems:
-            yield Clip(f"{material}, lead only", stems["lead"], RATE, melody=melody, is_single_voice=True)
+        if {"melody", "voices"} & {*args.parts} and "lead" in stems:
+            yield Clip(
+                f"{material}, lead only",
+                stems["lead"],
+                RATE,
+                melody=melody,
+                notes=item["melody"],
+                is_single_voice=True,
+            )
+
+
+def sung_clips(args: argparse.Namespace) -> Iterator[Clip]:
+    """Synthetic voices: each manner of singing in turn."""
+    for number in range(args.num_voices):
+        voice = VOICES[number % len(VOICES)]
+        rng = np.random.default_rng([args.seed, number])
+        notes = compose_tune(voice, args.duration, rng)
+        audio = torch.from_numpy(sing(notes, args.duration, voice, rng, RATE))[None]
+        yield Clip("voices", audio, RATE, notes=notes, is_single_voice=True)
+
+
+def read_sung(path: Path) -> Clip:
+    """The beginning of a recording with its notes beside it: lines of start, end (seconds), and MIDI number."""
+    audio, rate = load_audio(path)
+    lines = [[float(value) for value in line.split()] for line in path.with_suffix(".txt").read_text().splitlines()]
+    notes = [(pitch, start, end) for start, end, pitch in filter(None, lines) if end < SUNG_EXCERPT]
+    # Until the last note, as the next one may be cut.
+    audio = audio[:, : round((notes[-1][2] + 0.1) * rate)].mean(dim=0, keepdim=True)
+    return Clip("voice recordings", audio, rate, notes=notes, is_single_voice=True)
 
 
 def read_excerpt(path: Path, material: str) -> Clip:
@@ -301,6 +342,46 @@ def evaluate_melody(clip: Clip, extractors: list[Extractor], table: Table):
                 table.add("melody", clip.material, reference, method, compare_melodies(estimate, melody))
 
 
+def evaluate_voices(clip: Clip, extractors: list[Extractor], table: Table):
+    if clip.notes is None:
+        return
+    for extractor in extractors:
+        matrix = extractor(clip.audio, clip.rate)
+        scores = score_notes(melody_to_notes(matrix, FRAME_RATE), clip.notes)
+        # The tuning of a singer is no error.
+        offset = tuning_of([pitch for pitch, *_ in clip.notes]) if clip.material == "voice recordings" else 0.0
+        rounded = [(round(pitch - offset), start, end) for pitch, start, end in clip.notes]
+        scores |= compare_melodies(matrix, melody_from_notes(rounded, matrix.shape[1], FRAME_RATE).T)
+        table.add("voices", clip.material, clip.reference, extractor.method, scores)
+
+
+def tuning_of(pitches: list[float]) -> float:
+    """Deviation from standard tuning in semitones."""
+    return float(np.angle(np.exp(2j * np.pi * np.array(pitches)).sum()) / (2 * np.pi))
+
+
+def score_notes(estimate: list, reference: list) -> dict[str, float]:
+    """F1 of onsets, and of onsets with the right pitch."""
+    transcription = import_optional("mir_eval.transcription", "eval")
+    if not estimate:
+        return {"onset_f1": 0.0, "note_f1": 0.0}
+    intervals, pitches = zip(*[(note[1:], 440 * 2 ** ((note[0] - 69) / 12)) for note in reference])
+    found, found_pitches = zip(*[(note[1:], 440 * 2 ** ((note[0] - 69) / 12)) for note in estimate])
+    arguments = np.array(intervals), np.array(found)
+    _, _, onset_f1 = transcription.onset_precision_recall_f1(*arguments, onset_tolerance=0.05)
+    # Estimates are whole semitones, those of singers are not.
+    cents = 50.0 if all(float(note[0]).is_integer() for note in reference) else 100.0
+    _, _, note_f1, _ = transcription.precision_recall_f1_overlap(
+        arguments[0],
+        np.array(pitches),
+        arguments[1],
+        np.array(found_pitches),
+        pitch_tolerance=cents,
+        offset_ratio=None,
+    )
+    return {"onset_f1": onset_f1, "note_f1": note_f1}
+
+
 def evaluate_drums(clip: Clip, extractors: list[Extractor], table: Table):
     if clip.drums is None or clip.is_single_voice:
         return
@@ -352,10 +433,33 @@ def run_librosa(audio: torch.Tensor, rate: int) -> Beats:
     return Beats(list(beats), [], tempo_of_beats(beats), None)
 
 
+def run_pyin(audio: torch.Tensor, rate: int) -> torch.Tensor:
+    """librosa's pYIN, rounded to semitones: a matrix (53, frames)."""
+    librosa = import_optional("librosa", "eval")
+    own_rate, hop = 22050, 256
+    samples = resample(audio, rate, own_rate)[0].numpy()
+    level = librosa.feature.rms(y=samples, frame_length=4 * hop, hop_length=hop)[0]
+    frequencies, voiced, _ = librosa.pyin(samples, fmin=55, fmax=2100, sr=own_rate, hop_length=hop, fill_na=None)
+    voiced &= level > 0.01 * level.max()
+    pitches = librosa.hz_to_midi(frequencies)
+    pitches -= tuning_of(pitches[voiced])
+    semitones = np.arange(math.floor(pitches.min()) - 1, math.ceil(pitches.max()) + 2)
+    fits = np.maximum(np.exp(-2 * (pitches[:, None] - semitones) ** 2), np.exp(-8.0))
+    probabilities = np.where(voiced, 0.98, 0.02)[:, None]
+    scores = np.concatenate([probabilities * fits, 1 - probabilities], axis=1)
+    path = librosa.sequence.viterbi(scores.T, librosa.sequence.transition_loop(scores.shape[1], 0.99))
+    notes = np.append(semitones, -1)[path]
+    times = np.arange(math.ceil(audio.shape[-1] / rate * FRAME_RATE - 1e-6)) / FRAME_RATE
+    notes = notes[np.minimum(np.round(times * own_rate / hop).astype(int), len(notes) - 1)]
+    inside = (notes >= LOWEST_PITCH) & (notes <= HIGHEST_PITCH)
+    return bins_to_matrix(torch.from_numpy(np.where(inside, notes - LOWEST_PITCH, -1)).to(torch.int8)).T
+
+
 EVALUATE = {
     "chords": evaluate_chords,
     "key": evaluate_key,
     "melody": evaluate_melody,
+    "voices": evaluate_voices,
     "drums": evaluate_drums,
     "beats": evaluate_beats,
 }
@@ -429,6 +533,16 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
         metavar="FILE=BEATS",
         help="loops with their numbers of beats, which give the tempo",
     )
+    parser.add_argument(
+        "--num_voices", type=integer(0), default=0, help="number of synthetic voices, of 9 kinds in turn"
+    )
+    parser.add_argument(
+        "--voices",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="recordings of voices with their notes beside them: .txt of the same name, lines of start, end, MIDI number",
+    )
     parser.add_argument("--melody_weights", type=Path, help="multif0.h5, the weights of DeepSalience")
     return parser.parse_args(args)
 
@@ -437,6 +551,7 @@ def main(args: list[str] | None = None):
     args = parse_args(args)
     check_writable(args.output)
     recordings, drum_recordings = find_files(args.recordings), find_files(args.drum_recordings)
+    voices = find_files(args.voices)
     references = [read_reference(path) for path in args.reference]
     loops = [read_loop(path, num_beats) for path, num_beats in args.loops]
     methods = {
@@ -447,6 +562,10 @@ def main(args: list[str] | None = None):
         "key": {"builtin": extract_key},
         "melody": {
             "deep_salience": partial(extract_melody, method="deep_salience", weights=args.melody_weights),
+            **{name: partial(extract_melody, method=name) for name in ("builtin", "monophonic")},
+        },
+        "voices": {
+            "pyin": run_pyin,
             **{name: partial(extract_melody, method=name) for name in ("builtin", "monophonic")},
         },
         "drums": {name: partial(separate_drums, method=name) for name in ("demucs", "builtin")},
@@ -464,6 +583,8 @@ def main(args: list[str] | None = None):
         if args.num_clips:
             for font in [None, *args.other_fonts]:
                 yield from synthetic_clips(args, font)
+        yield from sung_clips(args)
+        yield from (read_sung(path) for path in voices)
         yield from references
         yield from (read_excerpt(path, "recordings") for path in recordings)
         yield from loops
@@ -476,6 +597,8 @@ def main(args: list[str] | None = None):
     for clip in tqdm(clips(), unit="clip"):
         for part in args.parts:
             if clip.material == "drum recordings" and part != "drums":
+                continue
+            if clip.material in ("voices", "voice recordings") and part != "voices":
                 continue
             EVALUATE[part](clip, [e for e in extractors[part] if e.absent is None], table)
 

@@ -189,7 +189,7 @@ def _divide(
     fine = np.arange(semitones[0], semitones[-1] + 1, _RESOLUTION)
     tuning = 0j
     for _, first, last in _fit(fine, pitches, confidences, frame_costs, onset_costs):
-        tuning += (last - first) * np.exp(2j * np.pi * np.mean(pitches[first:last][voiced[first:last]]))
+        tuning += (last - first) * np.exp(2j * np.pi * np.average(pitches[first:last], weights=odds[first:last]))
     offset = np.angle(tuning) / (2 * np.pi)
     notes = _fit(semitones + offset, pitches, confidences, frame_costs, onset_costs)
     return [(int(semitones[index]), first, last) for index, first, last in notes]
