@@ -13,6 +13,7 @@
 # limitations under the License.
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,23 @@ def test_recordings_and_files_with_reference_melodies(tmp_path, folder):
     assert "--melody_weights" in methods["melody", "deep_salience"]["absent"]
     has_chordino = methods["chords", "chordino"]["absent"] is None
     assert (("chords", "recordings", "Chordino", "builtin") in rows) == has_chordino
+
+
+def test_voices_are_compared_by_notes(tmp_path, folder):
+    pytest.importorskip("mir_eval")
+    pytest.importorskip("librosa")
+    pytest.importorskip("swift_f0")
+    # A singer who is a third of a semitone flat.
+    lines = [f"{start}\t{end}\t{pitch - 0.33}" for pitch, start, end in NOTES]
+    shutil.copy(folder / "lead.wav", tmp_path / "sung.wav")
+    (tmp_path / "sung.txt").write_text("\n".join(lines))
+    arguments = "--output", tmp_path, "--parts", "voices", "--num_clips", 0, "--duration", 4
+    run_script("evaluate_extraction", *arguments, "--num_voices", 1, "--voices", tmp_path / "sung.wav")
+    rows, _ = read(tmp_path)
+    for material in ("voices", "voice recordings"):
+        for metric in ("onset_f1", "note_f1", "equal"):
+            assert rows["voices", material, "annotations", "monophonic"][metric]["mean"] > 0.8
+    assert rows["voices", "voices", "annotations", "pyin"]["rpa"]["mean"] > 0.8
 
 
 def test_tempo_of_loops_follows_from_their_length(tmp_path):

@@ -17,6 +17,7 @@
 import subprocess
 import sys
 import tracemalloc
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,11 @@ def recordings(tmp_path_factory):
         pytest.param(extract_key, id="key"),
         pytest.param(extract_beats, id="beats"),
         pytest.param(lambda path: extract_bins(path, method="builtin"), id="melody"),
+        pytest.param(
+            lambda path: extract_bins(path, method="monophonic"),
+            id="voice",
+            marks=pytest.mark.skipif(find_spec("swift_f0") is None, reason="needs swift_f0"),
+        ),
     ],
 )
 def test_memory_hardly_grows_with_the_length(extract, recordings, monkeypatch):

@@ -40,7 +40,7 @@ from .progress import SecondsBar
 RATE = 16000  # Hz, of SwiftF0
 
 _HOP = 128  # samples: 8 ms; SwiftF0 has a frame every second hop
-_BLOCK = 2500  # frames: 20 s
+_BLOCK = 1000  # frames: 8 s
 _CONTEXT = 24  # frames on either side: more than any of the steps below needs, and SwiftF0's 11 frames
 _WINDOW = 512  # samples, of the spectrum
 _BANDS = (80, 300, 600, 1000, 1600, 2500, 4000, 7000)  # Hz
