@@ -99,7 +99,17 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
 
 def trajectory_folder(args: argparse.Namespace, guider: JascoGuidance) -> Path:
     """The folder of stored trajectories, which is another one if anything that they depend on has changed."""
-    names = ("teacher", "dataset", "num_frames", "seed", "times", "substeps", "mixed_precision", "only_beats", "context")
+    names = (
+        "teacher",
+        "dataset",
+        "num_frames",
+        "seed",
+        "times",
+        "substeps",
+        "mixed_precision",
+        "only_beats",
+        "context",
+    )
     names += tuple(sorted(name for name in vars(args) if name.startswith("drop_")))
     options = [(name, getattr(args, name)) for name in names]
     return Path(args.output) / "trajectories" / f"{derive_seed(repr((options, sorted(guider.config.items())))):016x}"
