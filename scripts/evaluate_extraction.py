@@ -13,7 +13,8 @@
 # limitations under the License.
 
 r"""
-Evaluates the accuracy and the speed of all available extractors of chords, key, melody, drums and beats:
+Evaluates the accuracy and the speed of all available extractors of chords, key, melody, drums, beats, drum hits and
+grooves:
 
     OMP_NUM_THREADS=1 python scripts/evaluate_extraction.py --output results \
         --melody_weights multif0.h5 --recordings music/
@@ -33,7 +34,10 @@ pitches are rounded to semitones of the recording's own tuning); "pyin" is libro
 Viterbi search, which "monophonic" used before. Drums: SI-SDR of the separated stem and F1 of
 its onsets, the suppression of drumless music, and SDR of separated solo drums ("kept"). Beats: F1 of beats and
 downbeats (within 70 ms), continuity (CMLt, AMLt), share of recordings with the right tempo (Acc1; Acc2 also accepts
-other metrical levels), and with the right time signature. × real time is seconds of audio per CPU second.
+other metrical levels), and with the right time signature. Drum
+hits: F1 (within 50 ms) over all clips of kicks, snares, hats (open, too) and other drums. Grooves, for beats with known
+steps: share of equal steps ("any downbeat": with the best rotation by whole beats), and of clips in which all are equal.
+× real time is seconds of audio per CPU second.
 """
 
 import argparse
@@ -42,7 +46,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -53,6 +57,7 @@ from tqdm import tqdm
 
 from diffusers_jasco import load_audio
 from diffusers_jasco.audio.resampling import resample
+from diffusers_jasco.controls.drum_machine import GROOVES, Groove
 from diffusers_jasco.controls.melody import (
     HIGHEST_PITCH,
     LOWEST_PITCH,
@@ -60,10 +65,11 @@ from diffusers_jasco.controls.melody import (
     melody_from_notes,
     melody_to_notes,
 )
+from diffusers_jasco.controls.midi_drums import DRUM_KEYS, DRUM_VOICES
 from diffusers_jasco.data import SyntheticMusic
 from diffusers_jasco.data.sources import find_sources
 from diffusers_jasco.data.synthetic.harmony import follows_key
-from diffusers_jasco.data.synthetic.rendering import RENDERERS
+from diffusers_jasco.data.synthetic.rendering import RENDERERS, find_soundfonts, get_renderer
 from diffusers_jasco.data.synthetic.voices import VOICES, compose_tune, sing
 from diffusers_jasco.evaluation.adherence import bootstrap
 from diffusers_jasco.evaluation.estimators.beats import track_beats
@@ -71,6 +77,7 @@ from diffusers_jasco.evaluation.estimators.melody import FRAME_RATE
 from diffusers_jasco.evaluation.estimators.onsets import onsets_by_percussive_flux
 from diffusers_jasco.evaluation.metrics.beats import score_beats, score_continuity
 from diffusers_jasco.evaluation.metrics.chords import compare_chords
+from diffusers_jasco.evaluation.metrics.drum_hits import compare_grooves, count_hits
 from diffusers_jasco.evaluation.metrics.key import score_key
 from diffusers_jasco.evaluation.metrics.melody import compare_melodies
 from diffusers_jasco.evaluation.metrics.onsets import score_onsets
@@ -80,6 +87,8 @@ from diffusers_jasco.extraction import (
     Beats,
     extract_beats,
     extract_chords,
+    extract_drum_hits,
+    extract_groove,
     extract_key,
     extract_melody,
     separate_drums,
@@ -88,6 +97,7 @@ from diffusers_jasco.extraction.beats import tempo_of_beats
 from diffusers_jasco.inputs import read_melody
 from diffusers_jasco.utils.arguments import CommandParser, check_writable, integer, number, seed
 from diffusers_jasco.utils.cli import run_command
+from diffusers_jasco.utils.errors import EmptyInputError
 from diffusers_jasco.utils.files import replace_file
 from diffusers_jasco.utils.optional_imports import import_optional
 
@@ -104,6 +114,8 @@ METRICS = {
     "voices": ("onset_f1", "note_f1", "rpa", "rca", "vr", "vfa", "equal"),
     "drums": ("si_sdr", "onset_f1", "suppression", "kept"),
     "beats": ("beat_f1", "downbeat_f1", "cmlt", "amlt", "acc1", "acc2", "time_signature"),
+    "drum_hits": ("kick", "snare", "hat", "other", "false_hits_per_second"),
+    "grooves": ("acc1", "acc2", "steps", "any_downbeat", "equal"),
 }
 DECIBELS = ("si_sdr", "suppression", "kept")
 
@@ -122,6 +134,8 @@ class Clip:
     drums: torch.Tensor | None = None
     drum_onsets: list | None = None
     beats: Beats | None = None
+    drum_hits: list | None = None
+    groove: Groove | None = None
     reference: str = "annotations"
     is_single_voice: bool = False
 
@@ -145,6 +159,8 @@ class Extractor:
         # Warm-up, so that loading of weights is not timed.
         try:
             self.run(0.1 * torch.randn(1, RATE, generator=torch.Generator().manual_seed(0)), RATE)
+        except EmptyInputError:  # noise has no drums
+            pass
         except (ImportError, FileNotFoundError) as error:
             self.absent = str(error)
 
@@ -158,15 +174,15 @@ class Extractor:
 
 @dataclass
 class Scores:
-    """Values of each metric over clips, for one method, material and reference."""
+    """Values of each metric over clips, or pairs of numerators and denominators, for one method and material."""
 
     part: str
     material: str
     reference: str
     method: str
-    values: dict[str, list[float]] = field(default_factory=dict)
+    values: dict[str, list] = field(default_factory=dict)
 
-    def add(self, scores: dict[str, float]):
+    def add(self, scores: dict[str, Any]):
         for metric, value in scores.items():
             self.values.setdefault(metric, []).append(value)
 
@@ -174,11 +190,13 @@ class Scores:
         row = {key: getattr(self, key) for key in ("part", "material", "reference", "method")}
         row["num_clips"] = max(len(values) for values in self.values.values())
         for metric, values in self.values.items():
-            values = np.array(values)[~np.isnan(values)]
+            pairs = np.array([value if isinstance(value, tuple) else (value, 1.0) for value in values])
+            values, totals = pairs[~np.isnan(pairs[:, 0]) & (pairs[:, 1] > 0)].T
             if len(values):
-                # With a floor of 0 and a ceiling of 1, A is the mean.
-                low, high = bootstrap(values, np.zeros_like(values), np.ones_like(values))
-                row[metric] = {"mean": float(values.mean()), "low": low, "high": high, "num_clips": len(values)}
+                # With a floor of 0, A is the ratio of the sums: with a ceiling of 1, the mean.
+                low, high = bootstrap(values, np.zeros_like(values), totals)
+                mean = float(values.sum() / totals.sum())
+                row[metric] = {"mean": mean, "low": low, "high": high, "num_clips": len(values)}
         return row
 
 
@@ -186,7 +204,7 @@ class Table:
     def __init__(self):
         self.scores: dict[tuple[str, str, str, str], Scores] = {}
 
-    def add(self, part: str, material: str, reference: str, method: str, scores: dict[str, float]):
+    def add(self, part: str, material: str, reference: str, method: str, scores: dict[str, Any]):
         key = part, material, reference, method
         self.scores.setdefault(key, Scores(*key)).add(scores)
 
@@ -213,6 +231,12 @@ def synthetic_clips(args: argparse.Namespace, font: Path | None) -> Iterator[Cli
         stems = item["stems"]
         drums = stems.get("drums", torch.zeros_like(item["audio"]))
         beats = Beats(item["beats"], item["downbeats"], item["tempo"], item["time_signature"])
+        score = music.score(item["index"])
+        hits = [
+            (DRUM_VOICES[key], start - score.preroll, velocity / 127)
+            for start, _, key, velocity in score.notes.get("drums", [])
+            if score.preroll <= start < score.preroll + item["duration"]
+        ]
         yield Clip(
             material,
             item["audio"],
@@ -223,7 +247,10 @@ def synthetic_clips(args: argparse.Namespace, font: Path | None) -> Iterator[Cli
             drums=drums,
             drum_onsets=item["drum_onsets"],
             beats=beats,
+            drum_hits=hits,
         )
+        if "grooves" in args.parts and beats.time_signature in ("3/4", "4/4"):
+            yield from groove_clips(item, args, font)
         if {"melody", "voices"} & {*args.parts} and "lead" in stems:
             yield Clip(
                 f"{material}, lead only",
@@ -253,6 +280,38 @@ def read_sung(path: Path) -> Clip:
     # Until the last note, as the next one may be cut.
     audio = audio[:, : round((notes[-1][2] + 0.1) * rate)].mean(dim=0, keepdim=True)
     return Clip("voice recordings", audio, rate, notes=notes, is_single_voice=True)
+
+
+def groove_clips(item: dict[str, Any], args: argparse.Namespace, font: Path | None) -> Iterator[Clip]:
+    """A preset of the drum machine, played by the kit of a font: alone, and instead of the drums of a synthetic clip."""
+    beats_per_bar = int(item["time_signature"][0])
+    grooves = [groove for groove in GROOVES.values() if groove.beats_per_bar == beats_per_bar]
+    groove = replace(grooves[item["index"] % len(grooves)], bpm=item["tempo"])
+    font = font or find_soundfonts(args.renderer)[item["index"] % len(find_soundfonts(args.renderer))]
+    renderer = get_renderer(args.renderer, str(font), RATE)
+
+    def play(first: float) -> torch.Tensor:
+        """The groove with its first step at `first` seconds."""
+        notes = [
+            (time, time + 0.12, DRUM_KEYS[drum], round(127 * velocity**0.5))
+            for drum, start, velocity in groove.hits(item["duration"] - first)
+            if (time := start + first) >= 0
+        ]
+        return torch.from_numpy(renderer.render({"drums": (0, True, notes)}, item["duration"])["drums"])[None]
+
+    drums = play(0.0)
+    yield Clip(f"grooves, {font.stem}, drums alone", 0.5 * drums / drums.abs().max(), RATE, groove=groove)
+    rest = item["audio"] - item["stems"].get("drums", 0)
+    first = item["downbeats"][0] - math.ceil(item["downbeats"][0] / groove.seconds) * groove.seconds
+    drums = play(first)
+    drums *= rest.square().mean().sqrt().clamp(min=0.01) / drums.square().mean().sqrt()
+    yield Clip(f"grooves, {font.stem}, mixes", 0.5 * (drums + rest), RATE, groove=groove)
+
+
+def machine_clips() -> Iterator[Clip]:
+    """The presets of the drum machine, played by itself."""
+    for groove in GROOVES.values():
+        yield Clip("grooves, drum machine", groove.render(10.0, RATE), RATE, groove=groove)
 
 
 def read_excerpt(path: Path, material: str) -> Clip:
@@ -427,6 +486,34 @@ def evaluate_beats(clip: Clip, extractors: list[Extractor], table: Table):
         table.add("beats", clip.material, clip.reference, extractor.method, scores)
 
 
+def evaluate_drum_hits(clip: Clip, extractors: list[Extractor], table: Table):
+    if clip.drum_hits is None or clip.drums is None or clip.is_single_voice:
+        return
+    rest = clip.audio - clip.drums
+    for extractor in extractors:
+        for material, audio in (("drums alone", clip.drums), ("mixes", clip.audio), ("without drums", rest)):
+            hits = [] if material == "without drums" else clip.drum_hits
+            if audio.any() and (hits or material == "without drums"):
+                estimate = extractor(audio, clip.rate)
+                if material == "without drums":
+                    scores = {"false_hits_per_second": len(estimate) / clip.duration}
+                else:
+                    scores = count_hits(estimate, hits)
+                table.add("drum_hits", f"{clip.material}, {material}", clip.reference, extractor.method, scores)
+
+
+def evaluate_grooves(clip: Clip, extractors: list[Extractor], table: Table):
+    if clip.groove is None:
+        return
+    for extractor in extractors:
+        try:
+            estimate = extractor(clip.audio, clip.rate)
+        except EmptyInputError:
+            estimate = None
+        scores = score_tempo(estimate and estimate.bpm, clip.groove.bpm) | compare_grooves(estimate, clip.groove)
+        table.add("grooves", clip.material, "steps", extractor.method, scores)
+
+
 def run_librosa(audio: torch.Tensor, rate: int) -> Beats:
     """Beats and tempo by librosa, which does not estimate downbeats."""
     beats = track_beats((audio, rate))
@@ -462,6 +549,8 @@ EVALUATE = {
     "voices": evaluate_voices,
     "drums": evaluate_drums,
     "beats": evaluate_beats,
+    "drum_hits": evaluate_drum_hits,
+    "grooves": evaluate_grooves,
 }
 
 
@@ -570,6 +659,11 @@ def main(args: list[str] | None = None):
         },
         "drums": {name: partial(separate_drums, method=name) for name in ("demucs", "builtin")},
         "beats": {"librosa": run_librosa, "builtin": extract_beats},
+        "drum_hits": {
+            "separated": extract_drum_hits,
+            "not separated": partial(extract_drum_hits, separate_drums=False),
+        },
+        "grooves": {"separated": extract_groove, "not separated": partial(extract_groove, separate_drums=False)},
     }
     if args.melody_weights is None:
         methods["melody"]["deep_salience"] = _raise_missing_weights

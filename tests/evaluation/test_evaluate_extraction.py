@@ -79,6 +79,21 @@ def test_synthetic_music_is_compared_with_annotations(tmp_path):
     assert "| synthetic | annotations | builtin | 2 |" in table and "| not available: " in table
 
 
+def test_drum_hits_and_grooves_of_synthetic_music(tmp_path):
+    pytest.importorskip("tinysoundfont")
+    arguments = "--num_clips", 2, "--duration", 6.0, "--renderer", "tinysoundfont"
+    run_script("evaluate_extraction", "--output", tmp_path, "--parts", "drum_hits", "grooves", *arguments)
+    rows, methods = read(tmp_path)
+    alone = rows["drum_hits", "synthetic, drums alone", "annotations", "not separated"]
+    assert 0.5 < alone["kick"]["low"] <= alone["kick"]["mean"] <= alone["kick"]["high"] <= 1 and "hat" in alone
+    assert (
+        rows["drum_hits", "synthetic, without drums", "annotations", "separated"]["false_hits_per_second"]["mean"] < 3
+    )
+    groove = rows["grooves", "grooves, drum machine", "steps", "separated"]
+    assert groove["num_clips"] == 17 and groove["steps"]["mean"] > 0.8 and groove["acc1"]["mean"] > 0.8
+    assert methods["grooves", "separated"]["times_real_time"] > 5
+
+
 def test_recordings_and_files_with_reference_melodies(tmp_path, folder):
     pytest.importorskip("mir_eval")
     pytest.importorskip("librosa")

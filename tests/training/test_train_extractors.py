@@ -22,6 +22,7 @@ import torch
 from diffusers_jasco.evaluation.estimators.caption_model import CaptionModel
 from diffusers_jasco.extraction import extract_melody, separate_drums
 from diffusers_jasco.extraction.beat_model import BeatModel
+from diffusers_jasco.extraction.drum_hit_model import DrumHitModel
 from diffusers_jasco.extraction.drum_mask import DrumMaskModel
 from diffusers_jasco.extraction.salience_model import SalienceModel
 
@@ -113,6 +114,25 @@ def test_beat_tracker_learns(tmp_path):
     # The same seed gives the same weights.
     for name in ("b", "c"):
         run_script("train_beat_tracker", *options, "--output", tmp_path / name, "--max_steps", 3)
+    weights = [(tmp_path / name / "diffusion_pytorch_model.safetensors").read_bytes() for name in ("b", "c")]
+    assert weights[0] == weights[1]
+
+
+def test_drum_transcriber_learns(tmp_path):
+    pytest.importorskip("tinysoundfont")
+    sizes = ("--num_clips", 6, "--num_validation_clips", 2, "--num_music", 2, "--duration", 2.0, "--kits", 0)
+    options = ("--renderer", "tinysoundfont", *sizes, "--batch_size", 2, "--num_frames", 100, "--warmup_steps", 2)
+    clips = ("--clips", tmp_path / "clips.pt")
+    run_script(
+        "train_drum_transcriber", *options, *clips, "--output", tmp_path / "a", "--max_steps", 30, "--log_every", 15
+    )
+    first, last = read_log(tmp_path / "a")
+    assert last["step"] == 30 and last["loss"] < first["loss"] and 0 <= last["kick"] <= 1
+    DrumHitModel.from_pretrained(tmp_path / "a")
+
+    # The same seed gives the same weights.
+    for name in ("b", "c"):
+        run_script("train_drum_transcriber", *options, *clips, "--output", tmp_path / name, "--max_steps", 3)
     weights = [(tmp_path / name / "diffusion_pytorch_model.safetensors").read_bytes() for name in ("b", "c")]
     assert weights[0] == weights[1]
 

@@ -37,6 +37,33 @@ def resample_blocks(blocks: Iterable[np.ndarray], from_rate: int, to_rate: int) 
     yield resampler.resample_chunk(np.zeros(0, dtype=np.float32), last=True)
 
 
+def frame_blocks(blocks: Iterable[np.ndarray], size: int, hop: int, before: int | None = None) -> Iterator[np.ndarray]:
+    r"""
+    Yields overlapping frames in batches `(frames, size)`. The audio is padded with silence at both ends, and there is one
+    frame per hop, including a final partial hop.
+
+    Args:
+        blocks (`Iterable[np.ndarray]`): consecutive blocks of audio `(samples,)` in float32.
+        size (`int`): samples per frame.
+        hop (`int`): samples from one frame to the next.
+        before (`int`, *optional*):
+            Number of samples of frame `i` that precede sample `i * hop`; half of the frame by default.
+    """
+    rest = np.zeros(size // 2 if before is None else before, dtype=np.float32)
+    total = made = 0
+    for block in blocks:
+        total += len(block)
+        rest = np.concatenate([rest, block])
+        count = (len(rest) - size) // hop + 1
+        if count > 0:
+            yield np.lib.stride_tricks.sliding_window_view(rest, size)[: count * hop : hop]
+            rest, made = rest[count * hop :], made + count
+    count = -(-total // hop) - made
+    if count > 0:
+        rest = np.concatenate([rest, np.zeros(max((count - 1) * hop + size - len(rest), 0), dtype=np.float32)])
+        yield np.lib.stride_tricks.sliding_window_view(rest, size)[: count * hop : hop]
+
+
 class AudioStream:
     r"""
     Streams mono audio, or one channel, at a given rate, in constant memory.
@@ -80,26 +107,5 @@ class AudioStream:
         yield from resample_blocks(self._read(), self.own_rate, self.rate)
 
     def frames(self, size: int, hop: int, before: int | None = None) -> Iterator[np.ndarray]:
-        r"""
-        Yields overlapping frames in batches `(frames, size)`. The audio is padded with silence at both ends, and there
-        is one frame per hop, including a final partial hop.
-
-        Args:
-            size (`int`): samples per frame.
-            hop (`int`): samples from one frame to the next.
-            before (`int`, *optional*):
-                Number of samples of frame `i` that precede sample `i * hop`; half of the frame by default.
-        """
-        rest = np.zeros(size // 2 if before is None else before, dtype=np.float32)
-        total = made = 0
-        for block in self:
-            total += len(block)
-            rest = np.concatenate([rest, block])
-            count = (len(rest) - size) // hop + 1
-            if count > 0:
-                yield np.lib.stride_tricks.sliding_window_view(rest, size)[: count * hop : hop]
-                rest, made = rest[count * hop :], made + count
-        count = -(-total // hop) - made
-        if count > 0:
-            rest = np.concatenate([rest, np.zeros(max((count - 1) * hop + size - len(rest), 0), dtype=np.float32)])
-            yield np.lib.stride_tricks.sliding_window_view(rest, size)[: count * hop : hop]
+        """Yields overlapping frames in batches `(frames, size)`, as [`frame_blocks`]."""
+        return frame_blocks(self, size, hop, before)

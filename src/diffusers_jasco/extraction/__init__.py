@@ -13,11 +13,13 @@
 # limitations under the License.
 
 
-"""Extraction of beats, chords, key, melody and drums from audio."""
+"""Extraction of beats, chords, key, melody, drums, and their hits from audio."""
 
 from .beats import Beats, extract_beats
 from .chords import extract_chords
+from .drum_hits import extract_drum_hits
 from .drums import separate_drums
+from .groove import extract_groove, groove_from_hits
 from .key import extract_key
 from .lead_sheet import extract_lead_sheet
 from .melody import extract_melody, extract_salience
@@ -30,10 +32,13 @@ __all__ = [
     "change_stem_levels",
     "extract_beats",
     "extract_chords",
+    "extract_drum_hits",
+    "extract_groove",
     "extract_key",
     "extract_lead_sheet",
     "extract_melody",
     "extract_salience",
+    "groove_from_hits",
     "separate_drums",
     "separate_stems",
 ]

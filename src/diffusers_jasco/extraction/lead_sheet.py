@@ -67,8 +67,8 @@ def extract_lead_sheet(
 
     The sheet begins with the first beat of the music, without silence before it; a bar that begins before the first
     downbeat is a pick-up. If the beats are steady, the sheet has one tempo, otherwise one per bar. It has a single section
-    and no drum hits, since no extractor distinguishes drum sounds. A repeated note without a gap is one long note, except
-    with `melody_method="monophonic"`, which finds its onset.
+    and no drum hits ([`extract_drum_hits`] transcribes them). A repeated note without a gap is one long note, except with
+    `melody_method="monophonic"`, which finds its onset.
 
     Args:
         audio (`str`, `os.PathLike`, `torch.Tensor` or `np.ndarray`, or a `list` of them):

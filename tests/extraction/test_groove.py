@@ -1,0 +1,150 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from diffusers_jasco.controls.drum_machine import GROOVES, Groove
+from diffusers_jasco.extraction import Beats, extract_groove, groove_from_hits
+from diffusers_jasco.utils.errors import EmptyInputError, InputError
+
+from ..evaluation.clips import play_chords
+
+
+RATE = 32000
+
+
+def true_beats(groove, duration, start=0.0, beats_per_bar=4):
+    beats = list(np.arange(start, duration, 60 / groove.bpm))
+    return Beats(beats, beats[::beats_per_bar], groove.bpm, f"{beats_per_bar}/4")
+
+
+def assert_same(estimate, expected):
+    # Soft hits that coincide with others may be taken for loud ones.
+    shown = [
+        {drum: steps.replace("o", "x") for drum, steps in groove.tracks.items()} for groove in (estimate, expected)
+    ]
+    assert shown[0] == shown[1]
+    assert estimate.bpm == pytest.approx(expected.bpm, rel=0.005)
+    assert estimate.steps_per_beat == expected.steps_per_beat
+    assert estimate.swing == pytest.approx(expected.swing, abs=0.02)
+
+
+@pytest.mark.parametrize("name", ["rock backbeat", "disco", "shuffle"])
+def test_a_rendered_groove_comes_back(name):
+    groove = GROOVES[name]
+    assert_same(extract_groove(groove.render(8.0, RATE), RATE, separate_drums=False), groove)
+
+
+@pytest.mark.parametrize("bpm, swing", [(84, 0.5), (96, 0.62), (132, 0.5)])
+def test_tempo_and_swing_of_a_loop(bpm, swing):
+    groove = Groove({"kick": "x..x....x..x....", "snare": "....x.......x...", "hat": "xxxxxxxxxxxxxxxx"}, bpm, swing)
+    assert_same(extract_groove(groove.render(10.0, RATE), RATE, separate_drums=False), groove)
+
+
+@pytest.mark.parametrize("name, repeats", [("rock backbeat", 1), ("funk", 2), ("waltz", 2)])
+def test_a_loop_of_whole_bars(name, repeats):
+    groove = GROOVES[name]
+    assert_same(extract_groove(groove.render(repeats * groove.seconds, RATE), RATE, separate_drums=False), groove)
+
+
+def test_a_groove_in_a_mix():
+    groove = Groove({"kick": "x.....x.x.......", "snare": "....x.......x...", "hat": "x.x.x.x.x.x.x.x."}, bpm=100)
+    chords = play_chords([("C", 0.0), ("Am", 2.4), ("F", 4.8), ("G", 7.2)], 9.6, RATE)
+    audio = 0.5 * chords + groove.render(9.6, RATE)[:, : chords.shape[-1]]
+    assert_same(extract_groove(audio, RATE), groove)
+
+
+@pytest.mark.parametrize("name", GROOVES)
+def test_steps_from_exact_hits(name):
+    groove = GROOVES[name]
+    beats = true_beats(groove, 13.0, beats_per_bar=groove.beats_per_bar)
+    estimate = groove_from_hits(groove.hits(13.0), beats)
+    assert estimate.tracks == groove.tracks and estimate.steps_per_beat == groove.steps_per_beat
+    assert estimate.bpm == pytest.approx(groove.bpm)
+
+
+def test_swing_is_found_where_swung_steps_are_hit():
+    for swing in (0.5, 0.58, 0.66, 0.72):
+        groove = Groove({"hat": "xoxoxoxoxoxoxoxo", "kick": "x.......x......."}, 96, swing)
+        assert groove_from_hits(groove.hits(12.0), true_beats(groove, 12.0)).swing == pytest.approx(swing, abs=0.011)
+
+
+def test_patterns_have_one_or_two_bars():
+    one = Groove({"kick": "x.......x.......", "snare": "....x.......x..."}, 110)
+    two = Groove(
+        {"kick": "x.......x...." + "..." + "x.xx....x.......", "snare": "....x.......x.......x.......x.oo"}, 110
+    )
+    beats = true_beats(one, 18.0)
+    assert groove_from_hits(one.hits(18.0), beats).tracks == one.tracks
+    assert groove_from_hits(two.hits(18.0), beats).tracks == two.tracks
+    assert groove_from_hits(one.hits(18.0), beats, bars=4).num_steps == 64
+    # A fill and a missed hit do not change the pattern.
+    fill = [("tom", start, 1.0) for start in np.arange(16.0, 17.0, 60 / 440)]
+    assert groove_from_hits(one.hits(18.0)[:7] + one.hits(18.0)[8:] + fill, beats).tracks == one.tracks
+
+
+def test_hits_before_the_first_downbeat():
+    groove = Groove({"kick": "x.....x.x.......", "snare": "....x.......x...", "hat": "x.x.x.x.x.x.x.x."}, bpm=120)
+    hits = [(drum, start + 0.7, velocity) for drum, start, velocity in groove.hits(12.0)]
+    pickup = [("snare", 0.45, 1.0), ("snare", 0.575, 1.0)]
+    assert groove_from_hits(pickup + hits, true_beats(groove, 12.7, 0.2)).tracks == groove.tracks
+
+
+def test_tempo_that_drifts():
+    groove = Groove({"kick": "x...x...x...x...", "snare": "....x.......x...", "hat": "x.x.x.x.x.x.x.x."}, bpm=120)
+
+    def bend(time):  # up to 15% faster
+        return time + 0.006 * time**2
+
+    beats = [bend(time) for time in np.arange(0, 16, 0.5)]
+    hits = [(drum, bend(start), velocity) for drum, start, velocity in groove.hits(16.0)]
+    estimate = groove_from_hits(hits, Beats(beats, beats[::4], None, "4/4"))
+    assert estimate.tracks == groove.tracks and 100 < estimate.bpm < 120
+
+
+def test_known_tempo_and_velocities():
+    groove = Groove({"kick": (1.0, 0, 0, 0.4), "snare": (0, 0.8, 0, 0)}, 100, steps_per_beat=1)
+    estimate = groove_from_hits(groove.hits(12.0), bpm=100, velocities=True)
+    assert estimate.bpm == 100
+    assert estimate.tracks["kick"] == (*(1, 0, 0, 0), *([0] * 8), *(0.4, 0, 0, 0))
+
+
+def test_edited_steps_render_again():
+    groove = groove_from_hits(GROOVES["disco"].hits(8.0), true_beats(GROOVES["disco"], 8.0))
+    edited = replace(groove, tracks={**groove.tracks, "cowbell": "x..............."})
+    assert not torch.equal(edited.render(2.0, RATE), groove.render(2.0, RATE))
+
+
+def test_no_drums_is_an_error():
+    with pytest.raises(EmptyInputError, match="no drums"):
+        extract_groove(torch.zeros(1, RATE), RATE)
+    with pytest.raises(EmptyInputError, match="`hits` is empty"):
+        groove_from_hits([])
+
+
+def test_invalid_arguments():
+    hits = GROOVES["disco"].hits(4.0)
+    with pytest.raises(InputError, match="`bars` has to be"):
+        groove_from_hits(hits, bars=0)
+    with pytest.raises(InputError, match="`bars` is 8, but the drums last 2 bar"):
+        groove_from_hits(hits, true_beats(GROOVES["disco"], 4.0), bars=8)
+    with pytest.raises(InputError, match="`bpm`"):
+        extract_groove(torch.zeros(1, 10), RATE, bpm=1000)
+    with pytest.raises(InputError, match="hit 1 has to be a drum of kick"):
+        groove_from_hits([("kick", 0.0, 1.0), ("gong", 1.0, 1.0)])
