@@ -308,10 +308,10 @@ def groove_clips(item: dict[str, Any], args: argparse.Namespace, font: Path | No
     yield Clip(f"grooves, {font.stem}, mixes", 0.5 * (drums + rest), RATE, groove=groove)
 
 
-def machine_clips() -> Iterator[Clip]:
+def machine_clips(args: argparse.Namespace) -> Iterator[Clip]:
     """The presets of the drum machine, played by itself."""
-    for groove in GROOVES.values():
-        yield Clip("grooves, drum machine", groove.render(10.0, RATE), RATE, groove=groove)
+    for groove in list(GROOVES.values())[: args.num_clips]:
+        yield Clip("grooves, drum machine", groove.render(args.duration, RATE), RATE, groove=groove)
 
 
 def read_excerpt(path: Path, material: str) -> Clip:
@@ -677,6 +677,8 @@ def main(args: list[str] | None = None):
         if args.num_clips:
             for font in [None, *args.other_fonts]:
                 yield from synthetic_clips(args, font)
+            if "grooves" in args.parts:
+                yield from machine_clips(args)
         yield from sung_clips(args)
         yield from (read_sung(path) for path in voices)
         yield from references
@@ -693,6 +695,8 @@ def main(args: list[str] | None = None):
             if clip.material == "drum recordings" and part != "drums":
                 continue
             if clip.material in ("voices", "voice recordings") and part != "voices":
+                continue
+            if clip.groove is not None and part != "grooves":
                 continue
             EVALUATE[part](clip, [e for e in extractors[part] if e.absent is None], table)
 

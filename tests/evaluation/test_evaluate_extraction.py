@@ -90,7 +90,7 @@ def test_drum_hits_and_grooves_of_synthetic_music(tmp_path):
         rows["drum_hits", "synthetic, without drums", "annotations", "separated"]["false_hits_per_second"]["mean"] < 3
     )
     groove = rows["grooves", "grooves, drum machine", "steps", "separated"]
-    assert groove["num_clips"] == 17 and groove["steps"]["mean"] > 0.8 and groove["acc1"]["mean"] > 0.8
+    assert groove["num_clips"] == 2 and groove["steps"]["mean"] > 0.8 and groove["acc1"]["mean"] == 1
     assert methods["grooves", "separated"]["times_real_time"] > 5
 
 
