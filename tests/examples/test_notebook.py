@@ -38,7 +38,7 @@ def outputs(nano_in_two_steps):
     """Outputs of the code cells."""
     pytest.importorskip("ipykernel")
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
-    for package in ("matplotlib", "mir_eval", "pretty_midi", "librosa"):
+    for package in ("matplotlib", "mir_eval", "pretty_midi", "librosa", "swift_f0"):
         pytest.importorskip(package)
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     nbformat.validate(notebook)
