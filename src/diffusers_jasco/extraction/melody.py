@@ -71,9 +71,9 @@ def extract_melody(
         method (`str`, defaults to `"auto"`):
             - `"builtin"`: a small network that imitates AudioCraft's extractor and ships with this package.
             - `"deep_salience"`: AudioCraft's extractor (Bittner et al., 2017), with `weights` that you provide.
-            - `"monophonic"`: for a single voice or instrument (humming, whistling, a lead line): the pitch by SwiftF0
-              (Nieradzik, 2025), divided into notes, ignoring vibrato and glides. Where a note is repeated without a
-              rest, its last frame before the repetition is empty.
+            - `"monophonic"`: for a single voice (humming, singing, whistling): the pitch by SwiftF0 (Nieradzik, 2025),
+              divided into notes, ignoring vibrato and glides. Where a note is repeated without a rest, its last frame
+              before the repetition is empty.
             - `"auto"`: `"deep_salience"` if `weights` are given, `"builtin"` otherwise.
         threshold (`float`, defaults to `0.5`):
             Minimum salience of a semitone, in [0, 1]; unused with `"monophonic"`.
