@@ -35,6 +35,8 @@ OPTIONAL = {
     "h5py",
     "hypothesis",
     "librosa",
+    "onnxruntime",
+    "swift_f0",
     "matplotlib",
     "mir_eval",
     "peft",
