@@ -51,7 +51,14 @@ PIECES = (
     ("Em C G D", "boom bap", 88),
     ("Bb F Gm Eb", "disco", 120),
 )
-METHODS = {"separate_stems": {}, "extract_beats": {}, "extract_key": {}, "extract_lead_sheet": {}}
+METHODS = {
+    "separate_stems": {},
+    "extract_beats": {},
+    "extract_drum_hits": {},
+    "extract_groove": {},
+    "extract_key": {},
+    "extract_lead_sheet": {},
+}
 
 
 def write_recording(path: Path, minutes: float):
@@ -118,6 +125,8 @@ PARTS = (
     "extract_chords",
     "extract_key",
     "extract_beats",
+    "extract_drum_hits",
+    "extract_groove",
     "extract_melody",
     "extract_salience",
     "extract_lead_sheet",

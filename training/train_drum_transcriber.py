@@ -16,7 +16,8 @@
 r"""
 Trains the network of the drum transcription on synthetic music:
 
-    accelerate launch --cpu training/train_drum_transcriber.py --output runs/drum_hits
+    accelerate launch --cpu training/train_drum_transcriber.py --output runs/drum_hits \
+        --samples /usr/share/sonic-pi/samples
 
 The hits of a clip are those of our synthetic music (split "train"), or random. Their sounds are those of the kits of
 General MIDI sound fonts, of the drum machine, and single hits from --samples (a folder of Sonic Pi's samples). They are
@@ -109,11 +110,11 @@ def parse_args(args=None) -> argparse.Namespace:
     parser.add_argument("--soundfonts", type=Path, nargs="*", help="General MIDI sound fonts (default: the MIT fonts)")
     parser.add_argument("--kits", type=int, nargs="+", default=KITS, help="General MIDI kits of the sound fonts")
     parser.add_argument("--samples", type=Path, help="folder with Sonic Pi's samples")
-    parser.add_argument("--num_clips", type=int, default=2400)
-    parser.add_argument("--num_validation_clips", type=int, default=200)
-    parser.add_argument("--num_music", type=int, default=240, help="clips of other instruments for mixes")
+    parser.add_argument("--num_clips", type=int, default=1800)
+    parser.add_argument("--num_validation_clips", type=int, default=150)
+    parser.add_argument("--num_music", type=int, default=160, help="clips of other instruments for mixes")
     parser.add_argument("--duration", type=float, default=6.0, help="seconds per clip")
-    parser.add_argument("--max_steps", type=int, default=3000)
+    parser.add_argument("--max_steps", type=int, default=5000)
     parser.add_argument("--batch_size", type=int, default=12)
     parser.add_argument("--num_frames", type=int, default=200, help="frames (10 ms) per example")
     parser.add_argument("--learning_rate", type=float, default=3e-3)

@@ -13,16 +13,19 @@
 # limitations under the License.
 
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 from diffusers_jasco.controls.drum_machine import GROOVES, Groove
 from diffusers_jasco.extraction import Beats, extract_groove, groove_from_hits
 from diffusers_jasco.utils.errors import EmptyInputError, InputError
 
+from ..conftest import run_script
 from ..evaluation.clips import play_chords
 
 
@@ -129,6 +132,19 @@ def test_edited_steps_render_again():
     groove = groove_from_hits(GROOVES["disco"].hits(8.0), true_beats(GROOVES["disco"], 8.0))
     edited = replace(groove, tracks={**groove.tracks, "cowbell": "x..............."})
     assert not torch.equal(edited.render(2.0, RATE), groove.render(2.0, RATE))
+
+
+def test_grooves_of_a_folder(tmp_path):
+    groove = GROOVES["rock backbeat"]
+    (tmp_path / "music").mkdir()
+    loop = groove.render(2 * groove.seconds, RATE)[0].numpy()
+    soundfile.write(tmp_path / "music/loop.wav", loop, RATE)
+    soundfile.write(tmp_path / "music/silence.wav", 0 * loop, RATE)
+    arguments = "--src_dir", tmp_path / "music", "--out_dir", tmp_path / "grooves"
+    run_script("extract_grooves", *arguments, "--bars", 2, "--drums_only")
+    found = Groove(**json.loads((tmp_path / "grooves/loop.groove.json").read_text()))
+    assert_same(found, replace(groove, tracks={drum: 2 * steps for drum, steps in groove.tracks.items()}))
+    assert "has no drums" in (tmp_path / "grooves/errors.jsonl").read_text()
 
 
 def test_no_drums_is_an_error():

@@ -24,7 +24,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from diffusers_jasco.extraction import extract_beats, extract_chords, extract_key
+from diffusers_jasco.extraction import extract_beats, extract_chords, extract_drum_hits, extract_key
 from diffusers_jasco.extraction.melody import extract_bins
 from diffusers_jasco.utils import spooling
 
@@ -62,6 +62,7 @@ def recordings(tmp_path_factory):
         pytest.param(lambda path: extract_chords(path, method="builtin"), id="chords"),
         pytest.param(extract_key, id="key"),
         pytest.param(extract_beats, id="beats"),
+        pytest.param(extract_drum_hits, id="drum hits"),
         pytest.param(lambda path: extract_bins(path, method="builtin"), id="melody"),
         pytest.param(
             lambda path: extract_bins(path, method="monophonic"),

@@ -34,6 +34,8 @@ Hits = list[tuple[str, float, float]]
 
 _SILENT = 1e-2  # largest magnitude of a recording that is silent: about -90 dB
 _LARGEST = 6e4  # magnitude
+_REMAINS = 10**-2.2  # power of separated drums relative to music, below which they are remains of other instruments
+_NEARBY = 500  # frames: 5 s
 _BLOCK = 4096  # frames per forward pass: 41 s
 _APART = 3  # frames: shortest time between two hits of a drum
 _CANDIDATE = 0.25  # lowest probability of a hit
@@ -88,28 +90,39 @@ def extract_drum_hits(
         stream = AudioStream(audio, sampling_rate, RATE)
         if separate_drums:
             # Relative to the level of the music, so that remains of other instruments are not amplified.
-            highest = max((band_magnitudes(frames).max() for frames in stream.frames(WINDOW, HOP)), default=0.0)
-            drums = DrumStream(audio, sampling_rate)
-            blocks = resample_blocks(drums, drums.rate, RATE)
-            _read_magnitudes(blocks, stream.duration, magnitudes, progress)
+            highest, music = _read(stream, stream.duration, None, False)
+            separated = DrumStream(audio, sampling_rate)
+            blocks = resample_blocks(separated, separated.rate, RATE)
+            _, drums = _read(blocks, stream.duration, magnitudes, progress)
+            size = min(len(drums), len(music))  # resampling may differ by a frame
+            has_drums = drums[:size] > _REMAINS * music[:size]
         else:
-            highest = _read_magnitudes(stream, stream.duration, magnitudes, progress)
+            highest, power = _read(stream, stream.duration, magnitudes, progress)
+            has_drums = np.ones(len(power), bool)
         if highest < _SILENT:
             return []
-        found = choose_hits(_find_candidates(magnitudes, LOUDEST / highest))
+        candidates = _find_candidates(magnitudes, LOUDEST / highest)
+        found = choose_hits([hit for hit in candidates if has_drums[min(round(hit.frame), len(has_drums) - 1)]])
     return _to_velocities(found, stream.duration)
 
 
-def _read_magnitudes(blocks: Iterable[np.ndarray], duration: float, magnitudes: SpooledRows, progress: bool) -> float:
-    """Appends the magnitudes of each frame, and returns the highest."""
-    highest = 0.0
+def _read(
+    blocks: Iterable[np.ndarray], duration: float, magnitudes: SpooledRows | None, progress: bool
+) -> tuple[float, np.ndarray]:
+    """Appends the magnitudes of each frame, and returns the highest, and the power within 5 s of each frame."""
+    highest, powers = 0.0, [np.zeros(0)]
     with SecondsBar("drum hits", duration, progress) as bar:
         for frames in frame_blocks(blocks, WINDOW, HOP):
             part = band_magnitudes(frames).clip(max=_LARGEST)
             highest = max(highest, float(part.max(initial=0)))
-            magnitudes.append(part.astype(np.float16))
+            powers.append(np.square(frames[:, (WINDOW - HOP) // 2 : (WINDOW + HOP) // 2]).mean(axis=1))
+            if magnitudes is not None:
+                magnitudes.append(part.astype(np.float16))
             bar.update(len(frames) / FRAME_RATE)
-    return highest
+    sums = np.concatenate([[0], np.concatenate(powers).cumsum(dtype=np.float64)])
+    frames = np.arange(len(sums) - 1)
+    nearby = [np.clip(frames + offset, 0, len(frames)) for offset in (-_NEARBY, _NEARBY + 1)]
+    return highest, sums[nearby[1]] - sums[nearby[0]]
 
 
 @lru_cache(maxsize=1)
