@@ -119,6 +119,14 @@ def test_drums_that_are_certain_elsewhere_need_less_evidence():
     assert choose_hits(doubtful + certain) == [doubtful[0], *certain]
 
 
+def test_a_few_shakers_among_hats_are_hats():
+    hat, shaker = VOICES.index("hat"), VOICES.index("shaker")
+    hits = [Candidate(shaker if number % 4 == 3 else hat, 20.0 * number, 0.0, 0.9) for number in range(16)]
+    assert {hit.drum for hit in choose_hits(hits)} == {hat}
+    both = [hit._replace(drum=(hat, shaker)[number % 2]) for number, hit in enumerate(hits)]
+    assert sorted(choose_hits(both)) == sorted(both)
+
+
 def test_invalid_audio():
     with pytest.raises(InputError, match="sampling_rate"):
         extract_drum_hits(torch.zeros(1, 100))

@@ -164,3 +164,6 @@ def test_invalid_arguments():
         extract_groove(torch.zeros(1, 10), RATE, bpm=1000)
     with pytest.raises(InputError, match="hit 1 has to be a drum of kick"):
         groove_from_hits([("kick", 0.0, 1.0), ("gong", 1.0, 1.0)])
+    for invalid in (5, ("kick", 1.0), ("kick", "1", 1.0), ("kick", float("nan"), 1.0)):
+        with pytest.raises(InputError, match="hit 0 has to be a drum"):
+            groove_from_hits([invalid])

@@ -50,6 +50,9 @@ _EXCLUSIVE = (
     ("hat", "shaker"),
     ("open hat", "ride"),
 )  # similar drums, one of which is hit at once
+# Drums that are easily confused. If one has less than a share of the other's hits in a recording, it is the other.
+_CONFUSED = ("hat", "shaker")
+_MINORITY = 0.75
 _LOUD = 0.9  # quantile of the levels of a drum that has the velocity 1
 
 
@@ -187,13 +190,23 @@ def pick_hits(probabilities: np.ndarray, levels: np.ndarray) -> list[Candidate]:
 
 def choose_hits(candidates: list[Candidate]) -> list[Candidate]:
     """The candidates above the thresholds of their drums, which depend on the whole recording."""
-    chosen = []
+    candidates, chosen = _unify(candidates), []
     for drum in range(len(VOICES)):
         own = [candidate for candidate in candidates if candidate.drum == drum]
         highest = sorted((candidate.probability for candidate in own), reverse=True)[:_NUM_HIGHEST]
         threshold = np.interp(np.mean([_FIRST_GUESS, *highest]), _CERTAINTIES, _THRESHOLDS)
         chosen += [candidate for candidate in own if candidate.probability >= threshold]
     return chosen
+
+
+def _unify(candidates: list[Candidate]) -> list[Candidate]:
+    """Replaces one of the confused drums by the other, unless both are frequent."""
+    drums = [VOICES.index(name) for name in _CONFUSED]
+    sums = [sum(candidate.probability for candidate in candidates if candidate.drum == drum) for drum in drums]
+    if min(sums) >= _MINORITY * max(sums):
+        return candidates
+    rare, frequent = (drums[index] for index in np.argsort(sums, kind="stable"))
+    return [candidate._replace(drum=frequent) if candidate.drum == rare else candidate for candidate in candidates]
 
 
 def _to_velocities(found: list[Candidate], duration: float) -> Hits:

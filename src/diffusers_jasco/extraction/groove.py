@@ -15,6 +15,7 @@
 
 """Steps of a drum machine from recorded drums."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,8 +24,8 @@ import numpy as np
 from ..audio.stream import AudioStream
 from ..controls.beats import FASTEST, SLOWEST
 from ..controls.drum_machine import DRUMS, Groove
-from ..utils.errors import EmptyInputError, InputError
-from ..utils.numbers import to_float, to_integer
+from ..utils.errors import EmptyInputError, InputError, shorten
+from ..utils.numbers import is_number, to_float, to_integer
 from .beats import RATE, Beats, extract_beats
 from .drum_hits import Hits, extract_drum_hits
 
@@ -156,9 +157,11 @@ def _check(bars: int | None, bpm: float | None, beats_per_bar: int | None):
 def _check_hits(hits: Hits) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Drums, starts and velocities."""
     for number, hit in enumerate(hits):
-        if len(hit) != 3 or hit[0] not in DRUMS:
+        is_hit = isinstance(hit, (tuple, list)) and len(hit) == 3 and isinstance(hit[0], str) and hit[0] in DRUMS
+        if not is_hit or not all(is_number(value) and math.isfinite(value) for value in hit[1:]):
             raise InputError(
-                f"`hits`: hit {number} has to be a drum of {', '.join(DRUMS)}, a start and a velocity, but is {hit!r}.",
+                f"`hits`: hit {number} has to be a drum of {', '.join(DRUMS)}, a start and a velocity, but is"
+                f" {shorten(hit)}.",
                 "hits",
             )
     if not hits:
