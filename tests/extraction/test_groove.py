@@ -147,6 +147,15 @@ def test_grooves_of_a_folder(tmp_path):
     assert "has no drums" in (tmp_path / "grooves/errors.jsonl").read_text()
 
 
+def test_drums_without_a_pattern():
+    rng = np.random.default_rng(0)
+    hits = [("tom", start, 1.0) for start in np.cumsum(rng.uniform(1, 4, 40))]
+    with pytest.raises(InputError, match="do not repeat a pattern"):
+        groove_from_hits(hits, true_beats(Groove({"tom": "x"}, 120), 120.0))
+    with pytest.raises(InputError, match="at most 256 steps"):
+        groove_from_hits(GROOVES["waltz"].hits(60.0), bpm=144, beats_per_bar=7, bars=16)
+
+
 def test_no_drums_is_an_error():
     with pytest.raises(EmptyInputError, match="no drums"):
         extract_groove(torch.zeros(1, RATE), RATE)

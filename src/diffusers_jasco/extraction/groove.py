@@ -31,6 +31,7 @@ from .drum_hits import Hits, extract_drum_hits
 
 
 _MOST_BARS = 16
+_MOST_STEPS = 256
 _TOGETHER = 0.015  # seconds within which hits are one onset
 _JITTER = 0.014  # seconds: standard deviation of onsets around their steps
 _STRAY = 0.05  # share of onsets beside the steps
@@ -78,7 +79,8 @@ def extract_groove(
 
     Raises:
         `FileNotFoundError`: if a file does not exist.
-        [`InputError`]: for input that is not audio, invalid arguments, and a recording with fewer bars than `bars`.
+        [`InputError`]: for input that is not audio, invalid arguments, a recording with fewer bars than `bars`, and drums
+            that do not repeat a pattern.
         [`EmptyInputError`]: if the recording has no drums.
     """
     if isinstance(audio, list):
@@ -204,7 +206,7 @@ class _Feel:
     def steps(self, seconds: np.ndarray) -> np.ndarray:
         """The nearest steps."""
         position = self.position(seconds)
-        beat = np.floor(position + 0.5 * self.points[0])
+        beat = np.floor(position)
         points = np.append(self.points, 1.0)
         nearest = np.abs((position - beat)[:, None] - points).argmin(axis=1)
         return (beat * self.steps_per_beat + nearest).astype(int)
@@ -264,6 +266,8 @@ def _find_feel(
                 candidates.append((_Feel(np.arange(2) * duration / number, loop=number), prior))
     best = None
     for clock, prior in candidates:
+        if not SLOWEST <= clock.bpm <= FASTEST:
+            continue
         feel = _fit_steps(clock, onsets)
         score = feel.likelihood + prior + _tempo_prior(clock.bpm)
         if best is None or score > best[0]:
@@ -300,8 +304,8 @@ def _clock_of_beats(times: np.ndarray) -> _Feel:
     if np.abs(start + interval * numbers - times).max() < _STEADY:
         times = start + interval * numbers
     else:
-        smooth = np.convolve(np.pad(times, 2, mode="reflect", reflect_type="odd"), [0.1, 0.2, 0.4, 0.2, 0.1], "valid")
-        times = smooth
+        padded = np.pad(times, 2, mode="reflect", reflect_type="odd")
+        times = np.convolve(padded, [0.1, 0.2, 0.4, 0.2, 0.1], "valid")
     return _Feel(times)
 
 
@@ -446,6 +450,10 @@ def _fold(
     length = last - first + 1  # bars
     if bars is not None and bars > length:
         raise InputError(f"`bars` is {bars}, but the drums last {length} bar(s) only.", "bars")
+    if bars is not None and bars * size > _MOST_STEPS:
+        raise InputError(
+            f"`bars` is {bars}, but a pattern has at most {_MOST_STEPS} steps, of which a bar here has {size}.", "bars"
+        )
     best = None
     for count in (1, 2) if bars is None else (bars,):
         if count > length:
@@ -453,9 +461,14 @@ def _fold(
         pattern, errors = _median_pattern(steps - first * size, drums, loudness, count * size, length * size)
         hits = sum(int((values > 0).sum()) for values in pattern.values())
         cost = errors + _COST_PER_HIT * hits
-        if best is None or cost < best[0]:
-            # Patterns start with the bar that is first in the recording.
+        if pattern and (best is None or cost < best[0]):
             best = cost, pattern
+    if best is None:
+        raise InputError(
+            f"The drums do not repeat a pattern: no drum is hit on the same step in most of the {length} bars. Use an"
+            " excerpt, or set `bpm`, `beats_per_bar` or `bars`.",
+            "audio",
+        )
     return best[1]
 
 
