@@ -150,6 +150,14 @@ def test_published_weights_are_read(weights):
     assert salience.shape == (1, 360, 9) and 0 <= salience.min() and salience.max() <= 1
 
 
+@pytest.mark.parametrize("num_bins", [12, 13])
+def test_two_bins_at_a_time_give_the_same_numbers(num_bins):
+    conv = torch.nn.Conv2d(3, 8, (70, 3), padding="same")
+    hidden = torch.rand(1, 3, num_bins, 5)
+    with torch.no_grad():
+        assert torch.allclose(deep_salience._convolve_pairs(conv, hidden), conv(hidden), atol=1e-5)
+
+
 def test_invalid_weights_are_rejected(tmp_path, weights):
     h5py = pytest.importorskip("h5py")
     with pytest.raises(FileNotFoundError, match="absent.h5"):
