@@ -39,6 +39,7 @@ from tqdm import tqdm
 from diffusers_jasco.data import SyntheticMusic
 from diffusers_jasco.data.synthetic.composition import SPLITS, STEMS, SUBSETS
 from diffusers_jasco.data.synthetic.music import STARTS
+from diffusers_jasco.data.synthetic.orchestration import OrchestratedMusic
 from diffusers_jasco.utils.arguments import CommandParser, check_writable, integer, number, seed
 from diffusers_jasco.utils.cli import run_command
 from diffusers_jasco.utils.engines import LocalEngine, map_in_order
@@ -61,6 +62,9 @@ def parse_args(args=None) -> argparse.Namespace:
     parser.add_argument("--soundfonts", nargs="+", help="General MIDI sound fonts (default: the installed ones)")
     parser.add_argument("--stems", nargs="*", choices=STEMS, default=["drums"], help="stems to write")
     parser.add_argument("--seed", type=seed, default=0)
+    parser.add_argument(
+        "--orchestrate", action="store_true", help="other instruments, without annotations (see `OrchestratedMusic`)"
+    )
     parser.add_argument(
         "--num_workers", type=integer(0), help="processes; 0 and 1: only this one (default: automatic)"
     )
@@ -96,7 +100,9 @@ class Writer:
 def main(args=None):
     args = parse_args(args)
     check_writable(args.output)
-    music = SyntheticMusic(
+    if args.orchestrate and args.stems:
+        raise ValueError("--orchestrate writes no stems: add --stems without names.")
+    music = (OrchestratedMusic if args.orchestrate else SyntheticMusic)(
         args.split,
         args.first_clip + args.num_clips,
         args.subset,

@@ -35,6 +35,7 @@ from diffusers_jasco.data.synthetic import music as synthetic
 from diffusers_jasco.data.synthetic.composition import FORMS, SPLITS, compose
 from diffusers_jasco.data.synthetic.instruments import DRUM_KEYS
 from diffusers_jasco.data.synthetic.material import split_of
+from diffusers_jasco.data.synthetic.orchestration import OrchestratedMusic
 from diffusers_jasco.data.synthetic.styles import STYLES
 
 from ..conftest import run_script
@@ -501,3 +502,37 @@ def test_the_script_prints_the_loudness_of_clips(capsys):
     row = capsys.readouterr().out.splitlines()[-1]
     values = [float(cell.split()[0]) for cell in row.split(" | ")[1:]]
     assert "loudness in LUFS" in row and len(values) == 2 and all(-30 < value < -10 for value in values)
+
+
+def test_orchestrated_music_has_other_instruments_and_no_annotations():
+    pytest.importorskip("tinysoundfont")
+    music = OrchestratedMusic("train", 8, "full", 2.0, 22050, renderer="tinysoundfont", seed=1)
+    plain = SyntheticMusic("train", 8, "full", 2.0, 22050, renderer="tinysoundfont", seed=1)
+    items = [music[index] for index in range(8)]
+    assert all(item["audio"].shape == (1, 44100) and 0.001 < item["audio"].abs().max() <= 0.96 for item in items)
+    assert all(item["duration"] == 2.0 and "chords" not in item and "melody" not in item for item in items)
+    assert torch.equal(items[3]["audio"], music[3]["audio"])
+    assert not any(torch.equal(item["audio"], plain[index]["audio"]) for index, item in enumerate(items))
+    with pytest.raises(ValueError, match="no stems"):
+        OrchestratedMusic("train", 8, stems=True, renderer=None)
+
+
+def test_the_script_writes_orchestrated_music(tmp_path):
+    pytest.importorskip("tinysoundfont")
+    options = (
+        "--num_clips",
+        2,
+        "--duration",
+        1,
+        "--renderer",
+        "tinysoundfont",
+        "--orchestrate",
+        "--output",
+        tmp_path / "a",
+    )
+    run_script("make_synthetic_dataset", *options, "--stems", "--num_workers", 0)
+    lines = [json.loads(line) for line in (tmp_path / "a/metadata.jsonl").read_text().splitlines()]
+    assert [line["file_name"] for line in lines] == ["audio/000000.flac", "audio/000001.flac"]
+    assert soundfile.info(tmp_path / "a/audio/000001.flac").frames == 16000
+    with pytest.raises(ValueError, match="--stems without names"):
+        run_script("make_synthetic_dataset", *options)

@@ -74,12 +74,13 @@ MELODY = [
 
 
 def test_salience_equals_the_levels_of_semitones():
-    for key in (43, 60, 95, 119):
+    for key in (24, 43, 60, 95, 119):
         tone = torch.sin(2 * math.pi * 440 * 2 ** ((key - 69) / 12) * torch.arange(2 * CONTEXT + 20 * HOP) / RATE)
         levels = log_frequency_levels(tone[None])
-        assert levels.shape == (1, 20, 288)
-        assert (levels.argmax(dim=-1) == 3 * (key - 31) + 1).all()
-        assert -10 < levels.max() < 1
+        assert levels.shape == (1, 20, 500)
+        assert (levels.argmax(dim=-1) == 5 * (key - 24)).all()
+        # Longer filters have larger gains, in proportion to the square root of their length.
+        assert abs(levels.max() - (41.6 - 10 * math.log10(2) * (key - 24) / 12)) < 0.2
         assert torch.allclose(log_frequency_levels(tone[None], stride=4), levels[:, ::4], atol=1e-3)
 
 
@@ -112,7 +113,7 @@ def test_silence_has_no_melody():
 
 def test_the_model_depends_only_on_its_context():
     model = SalienceModel().eval()
-    levels = -80 * torch.rand(1, 80, 288)
+    levels = -80 * torch.rand(1, 81, 500)
     changed = levels.clone()
     changed[:, :20] = 0
     with torch.no_grad():
@@ -171,6 +172,17 @@ def test_invalid_weights_are_rejected(tmp_path, weights):
         file["squishy/squishy_14/bias:0"] = np.zeros(3, np.float32)
     with pytest.raises(ValueError, match=r"shape \(3,\) instead of \(1,\)"):
         extract_melody(torch.zeros(100), RATE, weights=tmp_path / "other.h5")
+
+
+def test_levels_equal_those_of_the_teacher():
+    pytest.importorskip("librosa")
+    audio = play(MELODY, 5.0)
+    num_frames = 1 + len(audio) // HOP
+    expected = next(deep_salience._harmonic_transforms(AudioStream(audio, RATE, RATE), num_frames))[1]
+    levels = log_frequency_levels(torch.nn.functional.pad(audio[None], (CONTEXT, CONTEXT)))[0, :num_frames, :360].T
+    expected = torch.from_numpy(20 * np.log10(np.maximum(expected, 1e-7)))
+    audible = expected > expected.max() - 60
+    assert (levels - expected)[audible].abs().mean() < 0.3
 
 
 def test_chunked_transforms_equal_one_shot(monkeypatch):

@@ -76,7 +76,11 @@ def _active_rms(samples: np.ndarray, frame: int = 1600) -> float:
 
 
 def make_room(
-    stems: dict[str, np.ndarray], sampling_rate: int, rng: np.random.Generator, sends: dict[str, float]
+    stems: dict[str, np.ndarray],
+    sampling_rate: int,
+    rng: np.random.Generator,
+    sends: dict[str, float],
+    seconds: tuple[float, float] = (0.3, 1.4),
 ) -> dict[str, np.ndarray]:
     r"""
     Applies a common room reverb (exponentially decaying noise) and one equalizer per stem (two shelves and a bell),
@@ -87,10 +91,10 @@ def make_room(
         sampling_rate (`int`): Hz.
         rng (`np.random.Generator`): draws the room and the equalizers.
         sends (`dict[str, float]`): name → reverb send level, about 0 ... 1.
+        seconds (`tuple[float, float]`, defaults to `(0.3, 1.4)`): range of the reverberation time.
     """
     length = len(next(iter(stems.values())))
-    seconds = rng.uniform(0.3, 1.4)
-    room = _make_impulse_response(seconds, sampling_rate, rng)
+    room = _make_impulse_response(rng.uniform(*seconds), sampling_rate, rng)
     size = _fast_length(length + len(room))
     frequencies = np.fft.rfftfreq(size, 1 / sampling_rate).astype(np.float32)
     room_spectrum = np.fft.rfft(room, size)
