@@ -15,14 +15,14 @@
 r"""
 Trains the built-in melody extractor to imitate Deep Salience (`extraction/deep_salience.py`), the teacher:
 
-    python scripts/make_synthetic_dataset.py --output data/melody/train --num_clips 260 --subset both --duration 6 \
+    python scripts/make_synthetic_dataset.py --output data/melody/train --num_clips 492 --subset both --duration 6 \
         --sampling_rate 22050 --stems --orchestrate --seed 28
     python scripts/make_synthetic_dataset.py --output data/melody/validation --split validation --num_clips 24 \
         --subset both --duration 6 --sampling_rate 22050 --stems --orchestrate --seed 28
     accelerate launch --cpu --mixed_precision bf16 training/train_melody_extractor.py --dataset data/melody \
         --weights multif0.h5 --output runs/melody
 
-The teacher's output for each clip is cached in `--output`.
+The teacher's output for each clip is cached in `--output`. The card of the model says how it was trained.
 """
 
 import argparse
@@ -191,6 +191,16 @@ def shift(values: torch.Tensor, count: int, fill: float) -> torch.Tensor:
     return F.pad(values, (max(count, 0), max(-count, 0)), value=fill)[..., max(-count, 0) : max(-count, 0) + size]
 
 
+def compute_loss(logits: torch.Tensor, salience: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of each salience, and of the melody: the strongest semitone, or none (with a logit of 0)."""
+    weight = mask[:, None].expand_as(salience)
+    loss = F.binary_cross_entropy_with_logits(logits, salience, weight)
+    classes = F.pad(logits.masked_fill(weight == 0, -1e4), (0, 1))
+    strongest, melody = salience.max(dim=-1)
+    melody = torch.where(strongest >= THRESHOLD, melody, MELODY_BINS)
+    return loss + F.cross_entropy(classes.flatten(0, 1), melody.flatten()) / MELODY_BINS
+
+
 def validate(model: SalienceModel, clips: Clips) -> dict[str, float]:
     """Loss, and the share of frames (at 50 Hz) in which the melody equals the teacher's."""
     losses, equal = [], []
@@ -224,10 +234,8 @@ def main(args=None):
     def draw_loss(model: torch.nn.Module) -> torch.Tensor:
         batch = clips["train"].sample(args, generator)
         levels, salience, mask = (batch[name].to(accelerator.device) for name in ("levels", "salience", "mask"))
-        weight = mask[:, None].expand_as(salience)[:, MARGIN:-MARGIN]
-        return F.binary_cross_entropy_with_logits(
-            model(levels).float()[:, MARGIN:-MARGIN], salience[:, MARGIN:-MARGIN], weight
-        )
+        inside = slice(MARGIN, -MARGIN)
+        return compute_loss(model(levels).float()[:, inside], salience[:, inside], mask)
 
     model = SalienceModel.from_pretrained(args.init) if args.init else SalienceModel()
     train_extractor(model, draw_loss, lambda model: validate(model, clips["validation"]), accelerator, args)

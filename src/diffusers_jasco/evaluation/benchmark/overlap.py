@@ -27,7 +27,7 @@ from .songs import Song, annotate
 
 # The synthetic music on which trained judges were trained, as their READMEs in `extraction/weights` describe it.
 TRAINING_MUSIC: dict[str, dict[str, Any]] = {
-    "melody extractor": {"size": 260, "subset": "both", "duration": 9.6, "seed": 28},
+    "melody extractor": {"size": 492, "subset": "both", "duration": 9.6, "seed": 28},
     "beat extractor": {"size": 1500, "subset": "both", "duration": 20.0, "seed": 31},
     "key extractor": {"size": 2400, "subset": "both", "duration": 10.0, "seed": 0},
 }
