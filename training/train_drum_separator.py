@@ -13,17 +13,25 @@
 # limitations under the License.
 
 r"""
-Trains the built-in drum separator on synthetic music, with new mixes in every step:
+Trains the built-in drum separator on synthetic music, with new mixes: first the mask, then the network that refines
+it in the low band.
 
-    python scripts/make_synthetic_dataset.py --output data/drums/train --num_clips 500 --sampling_rate 32000
-    python scripts/make_synthetic_dataset.py --output data/drums/validation --split validation --num_clips 40 \
-        --sampling_rate 32000
-    accelerate launch --cpu training/train_drum_separator.py --dataset data/drums --output runs/drums
+    apt install fluid-soundfont-gm musescore-general-soundfont-small sonic-pi-samples
+    python scripts/make_synthetic_dataset.py --output data/drums/train --num_clips 900 --subset both \
+        --stems drums bass --sampling_rate 32000 --seed 41
+    python scripts/make_synthetic_dataset.py --output data/drums/validation --split validation --num_clips 48 \
+        --subset both --stems drums bass --sampling_rate 32000 --seed 41
+    accelerate launch --cpu training/train_drum_separator.py --dataset data/drums --output runs/mask
+    accelerate launch --cpu --mixed_precision bf16 training/train_drum_separator.py --dataset data/drums \
+        --init runs/mask --output runs/drums --hits /usr/share/sonic-pi/samples --batch_size 6 --max_steps 6000
 """
 
 import argparse
 import json
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -33,23 +41,61 @@ from accelerate.utils import set_seed
 from tqdm import tqdm
 
 from diffusers_jasco.audio.io import load_audio
+from diffusers_jasco.audio.resampling import resample
+from diffusers_jasco.controls.midi_drums import DRUM_VOICES
+from diffusers_jasco.data.synthetic.instruments import DRUM_KEYS
+from diffusers_jasco.data.synthetic.music import SyntheticMusic
+from diffusers_jasco.data.synthetic.rendering import find_soundfonts, get_renderer
 from diffusers_jasco.evaluation.metrics.separation import sdr, si_sdr, suppression
-from diffusers_jasco.extraction.drum_mask import HOP, NUM_BINS, RATE, DrumMaskModel, inverse_spectrogram, spectrogram
+from diffusers_jasco.extraction.drum_mask import (
+    HOP,
+    LOW_BINS,
+    NUM_BINS,
+    RATE,
+    DrumMaskModel,
+    inverse_spectrogram,
+    spectrogram,
+)
 from diffusers_jasco.training.checks import check_options
 from diffusers_jasco.training.extractors import train_extractor
 from diffusers_jasco.utils.arguments import CommandParser
 from diffusers_jasco.utils.cli import run_command
 
 
-DRUMLESS = 0.15  # share of examples without drums
-DRUMS_ONLY = 0.1  # share of examples with drums only
+DRUMLESS = 0.1  # share of examples without drums
+DRUMS_ONLY = 0.08  # share of examples with drums only
+OTHER_CLIP = 0.3  # share of examples with the drums of another clip
+NEW_KIT = 0.5  # share of examples whose drums are played by a random kit
+NEW_BASS = 0.3  # share of examples whose bass is synthesized
 FLOOR = 1e-3  # power relative to the mix (-30 dB) below which errors have little effect
+REUSED, POOL = 3, 60  # how often the low band uses a batch, and batches from which it draws
+
+# Files with single hits in the package `sonic-pi-samples` that it lists as CC0. Its loops are used for evaluation, and
+# its acoustic kit (`drum_*`) for choosing the settings.
+HITS = {
+    "kick": "bd_808 bd_ada bd_boom bd_fat bd_gas bd_haus bd_klub bd_pure bd_sone bd_tek bd_zome bd_zum elec_hollow_kick"
+    " elec_soft_kick tabla_ghe1 tabla_ghe4 tabla_ghe8",
+    "snare": "elec_filt_snare elec_hi_snare elec_lo_snare elec_mid_snare elec_snare sn_dolf sn_dub sn_zome tabla_na"
+    " tabla_tas1 tabla_tas2 tabla_tun3",
+    "rim": "elec_wood elec_tick perc_snap perc_snap2 tabla_ke1 tabla_ke2 tabla_te1 tabla_te2 tabla_re tabla_dhec",
+    "clap": "perc_snap perc_snap2 elec_hi_snare elec_snare elec_filt_snare tabla_na_s tabla_te_ne",
+    "hat": "elec_tick elec_flip tabla_ke3 tabla_te_m",
+    "open hat": "elec_cymbal perc_swash",
+    "ride": "elec_triangle elec_cymbal",
+    "tom": "elec_fuzz_tom tabla_ghe2 tabla_ghe3 tabla_ghe5 tabla_ghe7 tabla_tun1 tabla_tun2 tabla_tas3 tabla_na_o",
+    "crash": "elec_cymbal",
+    "cowbell": "elec_bong elec_pop elec_plip elec_blup",
+    "shaker": "elec_tick perc_swash",
+}
+KITS = (0, 8, 16, 24, 25, 32, 40, 48)  # General MIDI drum kits
 
 
 def parse_args(args=None) -> argparse.Namespace:
     parser = CommandParser(description=__doc__)
     parser.add_argument("--dataset", type=Path, required=True, help="folder with `train` and `validation`")
     parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--hits", type=Path, help="folder of `sonic-pi-samples`: adds random kits and basses")
+    parser.add_argument("--init", type=Path, help="folder with a trained mask: trains the network of the low band")
     parser.add_argument("--max_steps", type=int, default=1500)
     parser.add_argument("--batch_size", type=int, default=8)
     parser.add_argument("--num_frames", type=int, default=192, help="frames (16 ms) per example")
@@ -63,82 +109,273 @@ def parse_args(args=None) -> argparse.Namespace:
     return args
 
 
-def load_stems(folder: Path) -> list[tuple[np.ndarray | None, np.ndarray]]:
-    """Loads the drums (or `None`) and the remaining mix of each clip, as 16-bit samples."""
-    stems = []
+@dataclass
+class Clip:
+    """The stems of a clip as 16-bit samples, and the line of its metadata."""
+
+    drums: np.ndarray | None
+    bass: np.ndarray | None
+    rest: np.ndarray
+    line: dict
+
+    def notes(self, stem: str) -> list[tuple[float, float, int, int]]:
+        """Notes of a stem: start and end in seconds, key, and velocity."""
+        line = self.line
+        music = SyntheticMusic(
+            line["split"], line["index"] + 1, line["subset"], line["duration"], renderer=None, seed=line["seed"]
+        )
+        score = music.score(line["index"])
+        return [
+            (start - score.preroll, end - score.preroll, key, velocity)
+            for start, end, key, velocity in score.notes.get(stem, [])
+        ]
+
+
+def load_clips(folder: Path) -> list[Clip]:
+    clips = []
     for line in tqdm((folder / "metadata.jsonl").read_text().splitlines(), desc=str(folder)):
         line = json.loads(line)
-        mix, rate = load_audio(folder / line["file_name"])
+        rest, rate = load_audio(folder / line["file_name"])
         if rate != RATE:
             raise ValueError(f"{folder / line['file_name']} has {rate} Hz instead of {RATE}.")
-        name = line["stems"].get("drums")
-        drums = None if name is None else load_audio(folder / name)[0]
-        rest = mix if drums is None else mix - drums
-        stems.append(
-            tuple(None if part is None else (part[0].numpy() * 2**15).astype(np.int16) for part in (drums, rest))
+        parts = {}
+        for name, file in line["stems"].items():
+            parts[name] = load_audio(folder / file)[0]
+            rest = rest - parts[name]
+        drums, bass, rest = (
+            None if part is None else (part[0].numpy() * 2**15).astype(np.int16)
+            for part in (parts.get("drums"), parts.get("bass"), rest)
         )
-    return stems
+        clips.append(Clip(drums, bass, rest, line))
+    return clips
+
+
+def to_float(samples: np.ndarray | None) -> np.ndarray | float:
+    return 0.0 if samples is None else samples.astype(np.float32) / 2**15
+
+
+def rms(samples: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
+
+
+# Random instruments
+
+
+def voice_of(key: int) -> str:
+    return "crash" if key in (49, 52, 55, 57) else DRUM_VOICES.get(key, "rim")
+
+
+def load_hits(folder: Path) -> dict[str, list[np.ndarray]]:
+    """Single hits of each voice: the samples in the folder, and all kits of the sound fonts."""
+    hits: dict[str, list[np.ndarray]] = {voice: [] for voice in HITS}
+    for voice, names in HITS.items():
+        for name in names.split():
+            audio, rate = load_audio(folder / f"{name}.flac")
+            audio = audio.mean(dim=0, keepdim=True)
+            hits[voice].append(resample(audio, rate, RATE)[0].numpy())
+    for font in find_soundfonts("fluidsynth"):
+        renderer = get_renderer("fluidsynth", str(font), RATE)
+        for kit in KITS:
+            for key in DRUM_KEYS.values():
+                hit = renderer.render({"drums": (kit, True, [(0.0, 0.12, key, 110)])}, 1.5)["drums"]
+                hits[voice_of(key)].append(hit)
+    return {voice: [trim(hit) for hit in own if np.abs(hit).max() > 1e-4] for voice, own in hits.items()}
+
+
+def trim(hit: np.ndarray) -> np.ndarray:
+    """Removes silence before the hit and after 2 s, and normalizes the peak."""
+    level = np.abs(hit) / np.abs(hit).max()
+    hit = hit[int(np.argmax(level > 0.01)) :][: 2 * RATE] / np.abs(hit).max()
+    hit[-200:] *= np.linspace(1, 0, len(hit[-200:]))
+    return hit.astype(np.float32)
+
+
+def synthesize_hit(voice: str, rng: np.random.Generator) -> np.ndarray:
+    """A hit of decaying sines with falling pitch, and of decaying noise."""
+    low, high, bend, tone, noise, cutoff, half_life = {
+        "kick": (38, 85, 250, 1.0, 0.05, 1500, 0.1),
+        "tom": (70, 250, 60, 1.0, 0.05, 1000, 0.12),
+        "snare": (150, 300, 80, 0.6, 0.6, 1000, 0.06),
+        "rim": (400, 1800, 0, 1.0, 0.5, 2000, 0.01),
+        "cowbell": (500, 900, 0, 1.0, 0.05, 3000, 0.04),
+        "clap": (900, 1500, 0, 0.0, 1.0, 900, 0.05),
+        "hat": (3000, 9000, 0, 0.1, 1.0, 6000, 0.015),
+        "shaker": (3000, 9000, 0, 0.0, 1.0, 5000, 0.025),
+        "open hat": (3000, 9000, 0, 0.1, 1.0, 5500, 0.1),
+        "ride": (2000, 6000, 0, 0.3, 1.0, 4500, 0.2),
+        "crash": (2000, 6000, 0, 0.05, 1.0, 2500, 0.4),
+    }[voice]
+    half_life *= 2 ** rng.uniform(-1, 1)
+    time = np.arange(int(min(8 * half_life, 2) * RATE), dtype=np.float32) / RATE
+    fall = rng.uniform(0.008, 0.05)
+    hit = np.zeros_like(time)
+    pitch = rng.uniform(low, high)
+    for partial in (1.0, rng.uniform(1.4, 2.4))[: 1 if voice == "kick" else 2]:
+        phase = partial * pitch * time + rng.uniform(0.2, 1.5) * bend * fall * (1 - np.exp(-time / fall))
+        hit += tone * np.sin(2 * np.pi * phase + rng.uniform(0, 0.5)) * 0.5 ** (time / half_life * partial)
+    spectrum = np.fft.rfft(rng.standard_normal(len(time)).astype(np.float32))
+    ratio = np.fft.rfftfreq(len(time), 1 / RATE) / (cutoff * 2 ** rng.uniform(-0.7, 0.7))
+    noise_hit = np.fft.irfft(spectrum * ratio**2 / (1 + ratio**2), len(time))
+    decay = half_life * (rng.uniform(0.03, 0.3) if voice in ("kick", "tom") else rng.uniform(0.7, 1.5))
+    hit += noise * 2 ** rng.uniform(-1, 1) * noise_hit * 0.5 ** (time / decay)
+    hit *= np.minimum(time / rng.uniform(1e-4, 2e-3), 1) * np.minimum((time[-1] - time) / 0.002, 1)
+    return (hit / np.abs(hit).max()).astype(np.float32)
+
+
+def play_kit(
+    notes: list[tuple[float, float, int, int]],
+    hits: dict[str, list[np.ndarray]],
+    start: float,
+    num_samples: int,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Plays drum notes from `start` (s) on by a kit of random hits, with random tuning, decay and levels."""
+    kit, synthetic = {}, rng.uniform(0, 0.7)
+    audio = np.zeros(num_samples, np.float32)
+    for time, _, key, velocity in notes:
+        first = round((time - start) * RATE)
+        if not -2 * RATE < first < num_samples:
+            continue
+        if key not in kit:
+            voice = voice_of(key)
+            if rng.random() < synthetic:
+                hit = synthesize_hit(voice, rng)
+            else:
+                hit = hits[voice][int(rng.integers(len(hits[voice])))]
+            speed = 2 ** rng.uniform(-0.4, 0.4)
+            hit = np.interp(np.arange(int(len(hit) / speed)) * speed, np.arange(len(hit)), hit)
+            hit *= np.exp(-np.arange(len(hit)) / RATE * max(rng.uniform(-8, 8), 0))
+            level = {"kick": 2.0, "snare": -1.0, "tom": 0.0, "clap": -4.0}.get(voice, -9.0) + rng.uniform(-4, 4)
+            kit[key] = (hit * 10 ** (level / 20) * rng.choice([-1, 1])).astype(np.float32)
+        hit = kit[key][max(-first, 0) : num_samples - first]
+        audio[max(first, 0) : max(first, 0) + len(hit)] += hit * (velocity / 127) ** 1.5
+    if rng.random() < 0.5:
+        length = int(rng.uniform(0.15, 1.0) * RATE)
+        room = rng.standard_normal(length) * np.exp(-6.9 * np.arange(length) / length)
+        room *= rng.uniform(0.03, 0.3) / np.sqrt(np.square(room).sum())
+        size = 1 << (num_samples + length - 1).bit_length()
+        spectrum = np.fft.rfft(audio, size)
+        audio += np.fft.irfft(spectrum * np.fft.rfft(room, size), size)[:num_samples].astype(np.float32)
+    if rng.random() < 0.3:
+        drive = 10 ** rng.uniform(-0.3, 0.6) / max(np.abs(audio).max(), 1e-4)
+        audio = np.tanh(drive * audio)
+    return audio
+
+
+def play_bass(
+    notes: list[tuple[float, float, int, int]], start: float, num_samples: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Plays bass notes from `start` (s) on by a random synthesizer."""
+    audio = np.zeros(num_samples // 4, np.float32)
+    slope, cutoff = rng.uniform(0.6, 2.5), 2 ** rng.uniform(7.5, 11)
+    harmonics = np.arange(1, 17)
+    weights = harmonics**-slope * 10 ** (rng.uniform(-6, 6, 16) / 20)
+    if rng.random() < 0.3:
+        weights[1::2] *= 0.05
+    attack, half_life, sustain = 2 ** rng.uniform(-9, -5), 2 ** rng.uniform(-4, 1), rng.choice([0, rng.uniform(0, 1)])
+    release, detune = 2 ** rng.uniform(-6, -3), rng.choice([0, 1]) * rng.uniform(0, 0.006)
+    rate = RATE // 4
+    for begin, end, key, velocity in notes:
+        first, last = round((begin - start) * rate), round((end + release - start) * rate)
+        if last <= 0 or first >= len(audio):
+            continue
+        pitch = 440 * 2 ** ((key - 69) / 12)
+        time = (np.arange(max(first, 0), min(last, len(audio))) - first).astype(np.float32) / rate
+        note = np.zeros_like(time)
+        for n, weight in zip(harmonics, weights / (1 + (harmonics * pitch / cutoff) ** 2)):
+            if n * pitch < 2000 and weight > 0.01:
+                phase, omega = rng.uniform(0, 2 * np.pi), 2 * np.pi * n * pitch
+                note += np.float32(weight) * np.sin(np.float32(omega) * time + np.float32(phase))
+                if detune:
+                    note += np.float32(weight) * np.sin(np.float32(omega * (1 + detune)) * time)
+        envelope = np.minimum(time / attack, 1) * (sustain + (1 - sustain) * 0.5 ** (time / half_life))
+        envelope *= np.clip((end - begin + release - time) / release, 0, 1)
+        audio[max(first, 0) : max(first, 0) + len(time)] += (note * envelope * (velocity / 127)).astype(np.float32)
+    return np.interp(np.arange(num_samples) / 4, np.arange(len(audio)), audio).astype(np.float32)
 
 
 class Mixer:
-    """Random mixes of the drums of one clip and the rest of another, with random levels and filters."""
+    """Random mixes of drums and of the rest of a clip, with random levels, filters, kits and basses."""
 
-    def __init__(self, stems, num_frames: int, generator: torch.Generator):
-        self.drums = [drums for drums, _ in stems if drums is not None]
-        self.rest = [rest for _, rest in stems]
-        self.num_samples, self.generator = (num_frames - 1) * HOP, generator
+    def __init__(self, clips: list[Clip], hits: dict[str, list[np.ndarray]] | None, num_frames: int, seed: int):
+        self.clips, self.hits = clips, hits
+        self.drummed = [clip for clip in clips if clip.drums is not None]
+        self.num_samples = num_frames * HOP
+        self.rng = np.random.default_rng(seed)
+        self.notes = {}
+        if hits is not None:
+            for clip in tqdm(clips, desc="scores"):
+                self.notes[id(clip)] = {stem: clip.notes(stem) for stem in ("drums", "bass")}
 
-    def _uniform(self, low: float, high: float) -> float:
-        return low + (high - low) * float(torch.rand((), generator=self.generator))
+    def _part(self, samples: np.ndarray | None, start: int) -> np.ndarray | float:
+        return to_float(None if samples is None else samples[start : start + self.num_samples])
 
-    def _part(self, clips: list[np.ndarray]) -> torch.Tensor:
-        clip = clips[int(torch.randint(len(clips), (), generator=self.generator))]
-        start = int(torch.randint(len(clip) - self.num_samples + 1, (), generator=self.generator))
-        return torch.from_numpy(clip[start : start + self.num_samples].astype(np.float32) / 2**15)
+    def _rest(self, clip: Clip, start: int) -> np.ndarray:
+        rest, bass = self._part(clip.rest, start), self._part(clip.bass, start)
+        if self.hits is not None and clip.bass is not None and self.rng.random() < NEW_BASS:
+            new = play_bass(self.notes[id(clip)]["bass"], start / RATE, self.num_samples, self.rng)
+            bass = new * rms(bass) / max(rms(new), 1e-4)
+        return rest + bass * 10 ** (self.rng.uniform(-3, 3) / 20)
 
-    def sample(self, batch_size: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Returns spectra of mixes and of drums `(batch, frames, bins)`, and jittered RMS values `(batch, 1, 1)`."""
-        drums, rest = torch.zeros(2, batch_size, self.num_samples)
+    def _drums(self, clip: Clip, start: int) -> np.ndarray:
+        own = self._part(clip.drums, start)
+        if self.hits is None or self.rng.random() >= NEW_KIT:
+            return own
+        new = play_kit(self.notes[id(clip)]["drums"], self.hits, start / RATE, self.num_samples, self.rng)
+        return new * rms(own) / max(rms(new), 1e-4)
+
+    def sample(self, batch_size: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Spectra of mixes and of drums `(batch, frames + 1, bins)`, divided by a jittered RMS value of the mix."""
+        rng = self.rng
+        drums, rest = np.zeros((2, batch_size, self.num_samples), np.float32)
         filters = torch.ones(2, batch_size, 1, NUM_BINS)
         frequencies = torch.linspace(0, 1, NUM_BINS)
         for index in range(batch_size):
-            kind = self._uniform(0, 1)
+            clip = other = self.clips[rng.integers(len(self.clips))]
+            if clip.drums is None or rng.random() < OTHER_CLIP:
+                other = self.drummed[rng.integers(len(self.drummed))]
+            start = int(rng.integers(len(clip.rest) - self.num_samples + 1))
+            kind = rng.random()
             if kind >= DRUMLESS:
-                drums[index] = self._part(self.drums) * 10 ** (self._uniform(-8, 6) / 20)
+                drums[index] = self._drums(other, start) * 10 ** (rng.uniform(-7, 6) / 20)
             if kind < 1 - DRUMS_ONLY:
-                rest[index] = self._part(self.rest) * 10 ** (self._uniform(-6, 6) / 20)
+                rest[index] = self._rest(clip, start) * 10 ** (rng.uniform(-5, 5) / 20)
             for part in filters:
-                part[index, 0] = 10 ** (self._uniform(-6, 6) * (2 * frequencies - 1) / 20)
-            if self._uniform(0, 1) < 0.2:  # low-pass as by a lower sampling rate or a codec
-                filters[:, index, 0, frequencies > self._uniform(0.3, 1)] = 0
-        drums, rest = spectrogram(drums) * filters[0], spectrogram(rest) * filters[1]
-        mix = drums + rest
+                part[index, 0] = 10 ** (rng.uniform(-6, 6) * (2 * frequencies - 1) / 20)
+            if rng.random() < 0.2:  # low-pass as by a lower sampling rate or a codec
+                filters[:, index, 0, frequencies > rng.uniform(0.3, 1)] = 0
+        drums = spectrogram(torch.from_numpy(drums)) * filters[0]
+        mix = drums + spectrogram(torch.from_numpy(rest)) * filters[1]
         # Parseval: squared Hann windows have the mean 3/8.
-        power = mix.abs().square().mean(dim=(1, 2), keepdim=True) / (3 / 8 * 2 * (NUM_BINS - 1))
-        jitter = torch.tensor([10 ** (self._uniform(-6, 6) / 20) for _ in range(batch_size)])[:, None, None]
-        return mix, drums, (power.sqrt() * jitter).clamp(min=1e-6)
+        power = torch.view_as_real(mix).square().mean(dim=(1, 2, 3)) * 2 / (3 / 8 * 2 * (NUM_BINS - 1))
+        jitter = torch.from_numpy(10 ** (rng.uniform(-6, 6, batch_size) / 20)).float()
+        loudness = (power.sqrt() * jitter).clamp(min=1e-6)[:, None, None]
+        return mix / loudness, drums / loudness
 
 
 def distortion(estimate: torch.Tensor, drums: torch.Tensor, mix: torch.Tensor) -> torch.Tensor:
     """Mean distortion of the drums in dB; for examples without drums, the level of the residue."""
-    error, power, total = (part.abs().square().sum(dim=(1, 2)) for part in (estimate - drums, drums, mix))
-    return 10 * torch.log10((error + FLOOR * total + 1e-9) / (power + FLOOR * total + 1e-9)).mean()
+
+    def power(spectrum: torch.Tensor) -> torch.Tensor:
+        return torch.view_as_real(spectrum).square().sum(dim=(1, 2, 3))
+
+    floor = FLOOR * power(mix) + 1e-9
+    return 10 * torch.log10((power(estimate - drums) + floor) / (power(drums) + floor)).mean()
 
 
-def validate(model: DrumMaskModel, stems) -> dict[str, float]:
+def validate(model: DrumMaskModel, clips: list[Clip]) -> dict[str, float]:
     """Means over clips in dB: SI-SDR of drums in mixes, suppression without drums, and SDR of isolated drums."""
     scores = {"si_sdr": [], "suppression": [], "drums_only": []}
 
     def separate(audio: torch.Tensor) -> torch.Tensor:
-        spectrum = spectrogram(audio[None])
-        mask = model(spectrum.abs() / audio.square().mean().sqrt().clamp(min=1e-6))
-        return inverse_spectrogram(spectrum * mask, len(audio))[0]
+        loudness = audio.square().mean().sqrt().clamp(min=1e-6)
+        return inverse_spectrogram(model(spectrogram(audio[None] / loudness)), len(audio))[0] * loudness
 
-    for drums, rest in stems:
-        rest = torch.from_numpy(rest.astype(np.float32) / 2**15)
+    for clip in clips:
+        rest = torch.from_numpy(to_float(clip.rest) + to_float(clip.bass))
         scores["suppression"].append(suppression(separate(rest), rest))
-        if drums is not None:
-            drums = torch.from_numpy(drums.astype(np.float32) / 2**15)
+        if clip.drums is not None:
+            drums = torch.from_numpy(to_float(clip.drums))
             scores["si_sdr"].append(si_sdr(separate(rest + drums), drums))
             scores["drums_only"].append(sdr(separate(drums), drums))
     return {name: round(float(np.nanmean(values)), 2) for name, values in scores.items()}
@@ -148,16 +385,57 @@ def main(args=None):
     args = parse_args(args)
     accelerator = Accelerator()
     set_seed(args.seed)
-    held_out = load_stems(args.dataset / "validation")
-    generator = torch.Generator().manual_seed(args.seed + accelerator.process_index)
-    mixer = Mixer(load_stems(args.dataset / "train"), args.num_frames, generator)
+    held_out = load_clips(args.dataset / "validation")
+    hits = None if args.hits is None else load_hits(args.hits)
+    seed = args.seed * accelerator.num_processes + accelerator.process_index
+    mixer = Mixer(load_clips(args.dataset / "train"), hits, args.num_frames, seed)
 
-    def draw_loss(model: torch.nn.Module) -> torch.Tensor:
-        mix, drums, loudness = (part.to(accelerator.device) for part in mixer.sample(args.batch_size))
-        return distortion(model(mix.abs() / loudness) * mix, drums, mix)
-
-    model = DrumMaskModel().to(memory_format=torch.channels_last)
+    # Each network is trained alone.
+    if args.init is None:
+        model = DrumMaskModel().requires_grad_(True)
+        model.low.requires_grad_(False)
+        draw_loss = partial(_mask_loss, mixer, args.batch_size, accelerator)
+    else:
+        if accelerator.num_processes > 1:
+            raise ValueError("The low band is trained by a single process: use `accelerate launch --num_processes 1`.")
+        model = _load(args.init).requires_grad_(False)
+        model.low.requires_grad_(True)
+        draw_loss = partial(_low_loss, _masked_batches(_load(args.init), mixer, args, accelerator), accelerator)
+    model = model.to(memory_format=torch.channels_last)
     train_extractor(model, draw_loss, lambda model: validate(model, held_out), accelerator, args)
+
+
+def _load(folder: Path) -> DrumMaskModel:
+    return DrumMaskModel.from_pretrained(folder).float().eval()
+
+
+def _mask_loss(mixer: Mixer, batch_size: int, accelerator: Accelerator, model: torch.nn.Module) -> torch.Tensor:
+    mix, drums = (part.to(accelerator.device) for part in mixer.sample(batch_size))
+    return distortion(model(mix), drums, mix)
+
+
+def _low_loss(batches: Iterator, accelerator: Accelerator, model: torch.nn.Module) -> torch.Tensor:
+    mix, mask, levels, drums = next(batches)
+    with accelerator.autocast():
+        estimate = mix * accelerator.unwrap_model(model).low(mix, mask, levels)
+    return distortion(estimate, drums, mix)
+
+
+def _masked_batches(
+    model: DrumMaskModel, mixer: Mixer, args: argparse.Namespace, accelerator: Accelerator
+) -> Iterator[tuple[torch.Tensor, ...]]:
+    """The lowest bins of mixes, masks, and drums, and the levels of all bands; each batch several times."""
+    model = model.to(accelerator.device, memory_format=torch.channels_last)
+    pool, rng = [], np.random.default_rng(args.seed)
+    while True:
+        while len(pool) < POOL:
+            mix, drums = (part.to(accelerator.device) for part in mixer.sample(args.batch_size))
+            with torch.no_grad(), accelerator.autocast():
+                levels = model.levels(mix)
+                mask = model.mask(levels)
+            mix, mask, drums = (part[:, :, :LOW_BINS].clone() for part in (mix, mask, drums))
+            pool += [(mix, mask, levels, drums)] * REUSED
+        yield pool.pop(int(rng.integers(len(pool))))
 
 
 if __name__ == "__main__":

@@ -110,14 +110,16 @@ def test_block_size_does_not_affect_the_result(beat, chords, monkeypatch, frames
     torch.testing.assert_close(builtin(mix), whole, atol=1e-5, rtol=0)
 
 
-def test_a_mask_depends_only_on_its_context():
+@pytest.mark.parametrize("dilations", [{}, {"dilations": (1,), "low_dilations": (2, 4, 8)}])
+def test_drums_depend_only_on_their_context(dilations):
     torch.manual_seed(0)
-    model = DrumMaskModel(num_bands=32, channels=(2, 3, 4, 5)).eval()
-    magnitudes = torch.rand(1, 4 * model.context, NUM_BINS, requires_grad=True)
+    model = DrumMaskModel(num_bands=32, channels=(2, 3, 4, 5), low_channels=4, **dilations).eval()
+    torch.nn.init.normal_(model.low.conv_out.weight)
+    spectrum = torch.randn(1, 4 * model.context, NUM_BINS, dtype=torch.complex64, requires_grad=True)
     frame = 2 * model.context + 1
-    model(magnitudes)[0, frame].sum().backward()
-    used = magnitudes.grad[0].abs().amax(dim=1).nonzero()
-    assert 0 < used.min() and used.max() < len(magnitudes[0]) - 1, "the input has to be longer than the context"
+    model(spectrum)[0, frame].abs().sum().backward()
+    used = spectrum.grad[0].abs().amax(dim=1).nonzero()
+    assert 0 < used.min() and used.max() < len(spectrum[0]) - 1, "the input has to be longer than the context"
     assert frame - used.min() <= model.context and used.max() - frame <= model.context
 
 

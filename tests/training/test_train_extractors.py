@@ -13,6 +13,8 @@
 # limitations under the License.
 
 import json
+import runpy
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -60,13 +62,34 @@ def test_drum_separator_learns(tmp_path):
     run_script("train_drum_separator", *options, "--output", tmp_path / "a", "--max_steps", 30, "--log_every", 15)
     first, last = read_log(tmp_path / "a")
     assert last["step"] == 30 and last["loss"] < first["loss"] and last["si_sdr"] > first["si_sdr"]
-    DrumMaskModel.from_pretrained(tmp_path / "a")
+    # Then the low band: the mask stays as it is.
+    options += ("--init", tmp_path / "a")
+    run_script("train_drum_separator", *options, "--output", tmp_path / "low", "--max_steps", 30, "--log_every", 15)
+    first, refined = read_log(tmp_path / "low")
+    assert refined["loss"] < first["loss"] and refined["si_sdr"] > last["si_sdr"]
+    mask, both = (DrumMaskModel.from_pretrained(tmp_path / name).state_dict() for name in ("a", "low"))
+    assert {name.split(".")[0] for name in mask if not torch.equal(mask[name], both[name])} == {"low"}
 
     # The same seed gives the same weights.
     for name in ("b", "c"):
         run_script("train_drum_separator", *options, "--output", tmp_path / name, "--max_steps", 3)
     weights = [(tmp_path / name / "diffusion_pytorch_model.safetensors").read_bytes() for name in ("b", "c")]
     assert weights[0] == weights[1]
+
+
+def test_random_kits_and_basses_play_the_notes():
+    script = runpy.run_path(str(Path(__file__).parents[2] / "training" / "train_drum_separator.py"))
+    rng = np.random.default_rng(0)
+    hits = {voice: [script["synthesize_hit"](voice, rng) for _ in range(2)] for voice in script["HITS"]}
+    assert all(np.isfinite(hit).all() and np.abs(hit).max() == 1 for own in hits.values() for hit in own)
+    notes = [(1.0, 1.12, 36, 100), (1.5, 1.62, 38, 80), (1.5, 1.62, 49, 80)]
+    for _ in range(5):
+        # The second of audio that starts at 0.75 s.
+        audio = script["play_kit"](notes, hits, 0.75, 32000, rng)
+        assert np.abs(audio[:8000]).max() < 1e-6 and np.abs(audio[8000:9600]).max() > 0.01
+        bass = script["play_bass"]([(1.0, 2.0, 45, 100)], 0.75, 32000, rng)
+        spectrum = np.abs(np.fft.rfft(bass[16000:] * np.hanning(16000)))
+        assert not bass[:7990].any() and abs(np.argmax(spectrum) * 2 / 110 % 1 - 0.5) > 0.4, "A2 or a harmonic of it"
 
 
 def test_melody_extractor_learns_from_its_teacher(tmp_path):

@@ -169,8 +169,8 @@ def _builtin() -> _Separator:
     model = _builtin_model()
 
     def separate(samples: torch.Tensor) -> torch.Tensor:
-        spectrum = drum_mask.spectrogram(samples[None])
-        return drum_mask.inverse_spectrogram(spectrum * model(spectrum.abs()), len(samples))[0]
+        drums = model(drum_mask.spectrogram(samples[None]))
+        return drum_mask.inverse_spectrogram(drums, len(samples))[0]
 
     # The windows at a block's edges extend beyond it.
     context = (model.context + drum_mask.TIME_STRIDE) * drum_mask.HOP
