@@ -12,6 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
+import hashlib
 import logging
 import math
 
@@ -209,7 +210,7 @@ def test_demucs_in_blocks(hub_folder, monkeypatch):
     package = {"klass": demucs.HTDemucs, "args": (), "kwargs": arguments, "state": model.state_dict()}
     path = hub_folder / drums_module._DEMUCS_FILE
     torch.save(package, path)
-    monkeypatch.setattr(drums_module, "_DEMUCS_SHA256", drums_module.hashlib.sha256(path.read_bytes()).hexdigest())
+    monkeypatch.setattr(drums_module, "_DEMUCS_SHA256", hashlib.sha256(path.read_bytes()).hexdigest())
 
     audio = 0.1 * torch.randn(1, 6 * 44100 + 17, generator=torch.Generator().manual_seed(1))
     monkeypatch.setattr(drums_module, "_DEMUCS_BLOCK", 3)
