@@ -124,6 +124,7 @@ def _convolve_pairs(conv: nn.Conv2d, hidden: torch.Tensor) -> torch.Tensor:
     `conv(hidden)`, for two bins at a time: twice as many output channels take hardly longer, as vectors are longer than
     eight numbers.
     """
+    assert conv.bias is not None
     height, width = conv.kernel_size
     num_bins, before = hidden.shape[2], (height - 1) // 2
     weight = torch.cat([F.pad(conv.weight, (0, 0, 0, 1)), F.pad(conv.weight, (0, 0, 1, 0))])

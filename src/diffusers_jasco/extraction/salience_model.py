@@ -149,6 +149,7 @@ class SalienceModel(ModelMixin, ConfigMixin):
             self.layers.append(nn.Sequential(conv, nn.BatchNorm2d(channels), nn.ReLU()))
         self.conv_octave = nn.Conv2d(channels, octave_channels, (15, 3), padding=(7, 1))
         self.conv_out = nn.Conv2d(octave_channels, 2, 1)
+        assert self.conv_out.bias is not None
         nn.init.constant_(self.conv_out.bias, -4.0)  # Few semitones are salient.
 
     @property

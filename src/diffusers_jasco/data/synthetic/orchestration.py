@@ -96,7 +96,7 @@ class OrchestratedMusic(SyntheticMusic):
         }
 
 
-def orchestrate(score: Score, rng: np.random.Generator) -> dict[str, tuple[int, bool, list[ScoreNote]]]:
+def orchestrate(score: Score, rng: np.random.Generator) -> dict[str, tuple[int, bool, Sequence[ScoreNote]]]:
     r"""
     Draws instruments, octaves, articulations and a tempo for the stems of a score.
 
@@ -123,7 +123,7 @@ def orchestrate(score: Score, rng: np.random.Generator) -> dict[str, tuple[int, 
             )
         return notes
 
-    tracks: dict[str, tuple[int, bool, list[ScoreNote]]] = {}
+    tracks: dict[str, tuple[int, bool, Sequence[ScoreNote]]] = {}
     for stem in kept:
         if stem == "drums":
             hits = [(start / tempo, end / tempo, pitch, velocity) for start, end, pitch, velocity in score.notes[stem]]
