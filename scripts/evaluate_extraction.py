@@ -31,13 +31,11 @@ clips and for those whose chords follow the functional harmony of the annotated 
 accuracy, voicing recall, voicing false alarm, and share of equal frames. Voices: also F1 of the onsets of notes (within
 50 ms), and of notes with the right pitch (for recordings, within a semitone of the annotated frequency; for frames,
 pitches are rounded to semitones of the recording's own tuning); "pyin" is librosa's tracker, rounded to semitones by a
-Viterbi search, which "monophonic" used before. Drums: SI-SDR of the separated stem and F1 of
-its onsets, the suppression of drumless music, and SDR of separated solo drums ("kept"). Beats: F1 of beats and
-downbeats (within 70 ms), continuity (CMLt, AMLt), share of recordings with the right tempo (Acc1; Acc2 also accepts
-other metrical levels), and with the right time signature. Drum
-hits: F1 (within 50 ms) over all clips of kicks, snares, hats (open, too) and other drums. Grooves, for beats with known
-steps: share of equal steps ("any downbeat": with the best rotation by whole beats), and of clips in which all are equal.
-× real time is seconds of audio per CPU second.
+Viterbi search, which "monophonic" used before. Drums: SI-SDR of the separated stem and F1 of its onsets, the suppression
+of drumless music, and SDR of separated solo drums ("kept"). Beats: F1 of beats and downbeats (within 70 ms), continuity (CMLt, AMLt), share of recordings with the right tempo (Acc1; Acc2 also accepts
+other metrical levels), and with the right time signature. Drum hits: F1 (within 50 ms) over all clips of kicks, snares,
+hats (open, too) and other drums. Grooves, for beats with known steps: share of equal steps ("any downbeat": with the best
+rotation by whole beats), and of clips in which all are equal. × real time is seconds of audio per CPU second.
 """
 
 import argparse
@@ -70,7 +68,7 @@ from diffusers_jasco.data import SyntheticMusic
 from diffusers_jasco.data.sources import find_sources
 from diffusers_jasco.data.synthetic.harmony import follows_key
 from diffusers_jasco.data.synthetic.rendering import RENDERERS, find_soundfonts, get_renderer
-from diffusers_jasco.data.synthetic.voices import VOICES, compose_tune, sing
+from diffusers_jasco.data.synthetic.voices import VOICES, compose_melody, sing
 from diffusers_jasco.evaluation.adherence import bootstrap
 from diffusers_jasco.evaluation.estimators.beats import track_beats
 from diffusers_jasco.evaluation.estimators.melody import FRAME_RATE
@@ -97,7 +95,7 @@ from diffusers_jasco.extraction.beats import tempo_of_beats
 from diffusers_jasco.inputs import read_melody
 from diffusers_jasco.utils.arguments import CommandParser, check_writable, integer, number, seed
 from diffusers_jasco.utils.cli import run_command
-from diffusers_jasco.utils.errors import EmptyInputError
+from diffusers_jasco.utils.errors import EmptyInputError, InputError
 from diffusers_jasco.utils.files import replace_file
 from diffusers_jasco.utils.optional_imports import import_optional
 
@@ -267,7 +265,7 @@ def sung_clips(args: argparse.Namespace) -> Iterator[Clip]:
     for number in range(args.num_voices):
         voice = VOICES[number % len(VOICES)]
         rng = np.random.default_rng([args.seed, number])
-        notes = compose_tune(voice, args.duration, rng)
+        notes = compose_melody(voice, args.duration, rng)
         audio = torch.from_numpy(sing(notes, args.duration, voice, rng, RATE))[None]
         yield Clip("voices", audio, RATE, notes=notes, is_single_voice=True)
 
@@ -407,7 +405,7 @@ def evaluate_voices(clip: Clip, extractors: list[Extractor], table: Table):
     for extractor in extractors:
         matrix = extractor(clip.audio, clip.rate)
         scores = score_notes(melody_to_notes(matrix, FRAME_RATE), clip.notes)
-        # The tuning of a singer is no error.
+        # The tuning of a singer is not an error.
         offset = tuning_of([pitch for pitch, *_ in clip.notes]) if clip.material == "voice recordings" else 0.0
         rounded = [(round(pitch - offset), start, end) for pitch, start, end in clip.notes]
         scores |= compare_melodies(matrix, melody_from_notes(rounded, matrix.shape[1], FRAME_RATE).T)
@@ -508,7 +506,7 @@ def evaluate_grooves(clip: Clip, extractors: list[Extractor], table: Table):
     for extractor in extractors:
         try:
             estimate = extractor(clip.audio, clip.rate)
-        except EmptyInputError:
+        except InputError:  # no drums, or no pattern
             estimate = None
         scores = score_tempo(estimate and estimate.bpm, clip.groove.bpm) | compare_grooves(estimate, clip.groove)
         table.add("grooves", clip.material, "steps", extractor.method, scores)

@@ -38,7 +38,7 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     parser = CommandParser(description=__doc__)
     add_track_arguments(parser)
     add = parser.add_argument
-    add("--bars", type=integer(1), help="length of the patterns in bars (default: 1 or 2)")
+    add("--bars", type=integer(1, 16), help="length of the patterns in bars (default: 1 or 2)")
     add("--drums_only", action="store_true", help="the tracks contain drums only, so they are not separated first")
     return parser.parse_args(args)
 

@@ -46,6 +46,7 @@ from diffusers_jasco.controls.midi_drums import DRUM_VOICES
 from diffusers_jasco.data import SyntheticMusic
 from diffusers_jasco.data.synthetic.augmentation import make_room
 from diffusers_jasco.data.synthetic.rendering import find_soundfonts, get_renderer
+from diffusers_jasco.evaluation.metrics.drum_hits import match_onsets
 from diffusers_jasco.extraction import separate_drums
 from diffusers_jasco.extraction.drum_hit_model import (
     FRAME_RATE,
@@ -62,6 +63,7 @@ from diffusers_jasco.training.checks import check_options
 from diffusers_jasco.training.extractors import train_extractor
 from diffusers_jasco.utils.arguments import CommandParser
 from diffusers_jasco.utils.cli import run_command
+from diffusers_jasco.utils.files import replace_file
 
 
 KITS = (0, 2, 5, 8, 16, 24, 25, 32, 40)  # General MIDI kits
@@ -71,7 +73,7 @@ SPACING = 2.0  # seconds between recorded sounds
 LENGTH = 1.2  # seconds of a recorded sound
 ATTACK = 0.08  # seconds whose root mean square is the level of a hit
 GAIN = 320.0  # magnitude of a sine of amplitude 1
-# Files of Sonic Pi (CC0) whose names say which drum they are.
+# Files of Sonic Pi (CC0) whose names identify the drum.
 SAMPLES = {
     "kick": "bd_808 bd_ada bd_boom bd_fat bd_gas bd_haus bd_klub bd_pure bd_sone bd_tek bd_zome bd_zum drum_bass_hard"
     " drum_bass_soft drum_heavy_kick elec_hollow_kick elec_soft_kick",
@@ -99,12 +101,13 @@ NOISY = 0.3  # share of examples with noise
 NEIGHBOR = 0.5  # target of the frames beside a hit
 HIT_WEIGHT = 3.0  # weight of the frames of hits, which are rare
 LEVEL_WEIGHT = 0.3  # of the loss of levels
+TOLERANCE = 5.0  # frames (50 ms) between estimated hits and those of a clip
 
 
 def parse_args(args=None) -> argparse.Namespace:
     parser = CommandParser(description=__doc__)
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--start", type=Path, help="folder of a model whose training continues")
+    parser.add_argument("--init", type=Path, help="folder of a model to start from (default: random weights)")
     parser.add_argument("--clips", type=Path, help="file of the clips, which is read if it exists")
     parser.add_argument("--renderer", default="fluidsynth")
     parser.add_argument("--soundfonts", type=Path, nargs="*", help="General MIDI sound fonts (default: the MIT fonts)")
@@ -390,25 +393,13 @@ def validate(model: DrumHitModel, clips: list[tuple]) -> dict[str, float]:
         losses.append(hit_loss((logits, levels), *targets).item())
         found = choose_hits(pick_hits(logits[0].sigmoid().numpy(), levels[0].numpy()))
         for voice in range(len(VOICES)):
-            counts[voice] += match(
-                [hit.frame for hit in found if hit.drum == voice],
-                sorted({start for drum, start, _ in hits if drum == voice}),
-            )
+            estimate = sorted(hit.frame for hit in found if hit.drum == voice)
+            reference = sorted({start for drum, start, _ in hits if drum == voice})
+            counts[voice] += match_onsets(estimate, reference, TOLERANCE), len(estimate), len(reference)
     scores = 2 * counts[:, 0] / np.maximum(counts[:, 1] + counts[:, 2], 1)
     return {"validation": float(np.mean(losses))} | {
         voice: round(float(score), 3) for voice, score in zip(VOICES, scores)
     }
-
-
-def match(found: list[float], expected: list[float], tolerance: float = 5.0) -> tuple[int, int, int]:
-    """Numbers of matched, found and expected hits (ascending times in frames)."""
-    matched, index = 0, 0
-    for time in sorted(found):
-        while index < len(expected) and expected[index] < time - tolerance:
-            index += 1
-        if index < len(expected) and expected[index] <= time + tolerance:
-            matched, index = matched + 1, index + 1
-    return matched, len(found), len(expected)
 
 
 def main(args=None):
@@ -418,17 +409,20 @@ def main(args=None):
     rng = np.random.default_rng([args.seed, accelerator.process_index])
     args.output.mkdir(parents=True, exist_ok=True)
     file = args.clips or args.output / "clips.pt"
-    if not file.is_file():
+    if accelerator.is_main_process and not file.is_file():
         sounds = Sounds(args)
         sizes = {"validation": args.num_validation_clips, "train": args.num_clips}
-        torch.save({split: make_clips(split, size, sounds, args) for split, size in sizes.items()}, file)
+        made = {split: make_clips(split, size, sounds, args) for split, size in sizes.items()}
+        with replace_file(file) as partial:
+            torch.save(made, partial)
+    accelerator.wait_for_everyone()
     clips = torch.load(file, weights_only=False)
 
     def draw_loss(model: torch.nn.Module) -> torch.Tensor:
         magnitudes, onsets, levels = (part.to(accelerator.device) for part in draw_examples(clips["train"], args, rng))
         return hit_loss(model(magnitudes), onsets, levels)
 
-    model = DrumHitModel() if args.start is None else DrumHitModel.from_pretrained(args.start)
+    model = DrumHitModel() if args.init is None else DrumHitModel.from_pretrained(args.init)
     train_extractor(model, draw_loss, lambda model: validate(model, clips["validation"]), accelerator, args)
 
 

@@ -17,12 +17,12 @@
 import numpy as np
 import pytest
 
-from diffusers_jasco.data.synthetic.voices import VOICES, compose_tune, sing
+from diffusers_jasco.data.synthetic.voices import VOICES, compose_melody, sing
 
 
 @pytest.mark.parametrize("voice", VOICES, ids=lambda voice: voice.name)
 def test_tunes_stay_in_the_range_and_do_not_overlap(voice):
-    notes = compose_tune(voice, 20.0, np.random.default_rng(1))
+    notes = compose_melody(voice, 20.0, np.random.default_rng(1))
     assert all(voice.lowest <= key <= voice.highest and end - start > 0.05 for key, start, end in notes)
     assert all(before[2] <= after[1] + 1e-9 for before, after in zip(notes, notes[1:])) and notes[-1][2] < 20
     assert any(before[0] == after[0] for before, after in zip(notes, notes[1:]))

@@ -128,6 +128,30 @@ def test_known_tempo_and_velocities():
     assert estimate.tracks["kick"] == (*(1, 0, 0, 0), *([0] * 8), *(0.4, 0, 0, 0))
 
 
+def test_a_given_tempo_is_kept():
+    for bpm in (20, 97.34, 133.333, 400):
+        groove = Groove({"kick": "x...x...x...x...", "snare": "....x.......x...", "hat": "x.x.x.x.x.x.x.x."}, bpm)
+        estimate = groove_from_hits(groove.hits(900 / bpm), bpm=bpm)
+        assert estimate.bpm == bpm and estimate.tracks == groove.tracks
+
+
+def test_a_loop_of_two_beats_is_not_filled_up():
+    groove = Groove({"kick": "x.......", "snare": "....x..."}, 120)
+    assert groove_from_hits(groove.hits(1.0), duration=1.0).tracks == groove.tracks
+
+
+def test_a_loop_has_whole_bars():
+    waltz = Groove({"kick": "x...........", "snare": "....x...x..."}, 120)
+    assert groove_from_hits(waltz.hits(3.0), duration=3.0, beats_per_bar=3).tracks == waltz.tracks
+    four = groove_from_hits(waltz.hits(3.0), duration=3.0, beats_per_bar=4)
+    assert four.seconds == pytest.approx(3.0, rel=0.05)
+
+
+def test_soft_hits_are_not_rests():
+    groove = groove_from_hits([("kick", 0.5 * beat, 0.001) for beat in range(16)], bpm=120, velocities=True)
+    assert groove.tracks["kick"][::4] == (0.01, 0.01, 0.01, 0.01)
+
+
 def test_edited_steps_render_again():
     groove = groove_from_hits(GROOVES["disco"].hits(8.0), true_beats(GROOVES["disco"], 8.0))
     edited = replace(groove, tracks={**groove.tracks, "cowbell": "x..............."})
@@ -173,6 +197,23 @@ def test_invalid_arguments():
         extract_groove(torch.zeros(1, 10), RATE, bpm=1000)
     with pytest.raises(InputError, match="hit 1 has to be a drum of kick"):
         groove_from_hits([("kick", 0.0, 1.0), ("gong", 1.0, 1.0)])
-    for invalid in (5, ("kick", 1.0), ("kick", "1", 1.0), ("kick", float("nan"), 1.0)):
+    for invalid in (5, ("kick", 1.0), ("kick", "1", 1.0), ("kick", float("nan"), 1.0), ("kick", 0.0, 1.5)):
         with pytest.raises(InputError, match="hit 0 has to be a drum"):
             groove_from_hits([invalid])
+    with pytest.raises(InputError, match="`hits` has to be a list"):
+        groove_from_hits(None)
+    with pytest.raises(InputError, match="`duration` has to be a number of seconds above 0"):
+        groove_from_hits(hits, duration=0)
+
+
+def test_invalid_beats():
+    hits = GROOVES["disco"].hits(4.0)
+    for times, message in (
+        ([0.0, 0.5, 0.5, 1.0], r"ascending order, but beat 2 \(0.5 s\) follows 0.5 s"),
+        ([0.0, 10.0, 20.0], "from 20 to 400 beats per minute, but has 6"),
+        ([0.0, float("nan"), 1.0], "not finite"),
+    ):
+        with pytest.raises(InputError, match=message):
+            groove_from_hits(hits, Beats(times, [], None, None))
+    with pytest.raises(InputError, match="`beats` has to be the result of `extract_beats`"):
+        groove_from_hits(hits, [0.0, 0.5, 1.0])

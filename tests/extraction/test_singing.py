@@ -21,7 +21,7 @@ import pytest
 import torch
 
 from diffusers_jasco.controls.melody import melody_from_notes, melody_from_salience, melody_to_notes, notes_to_bins
-from diffusers_jasco.data.synthetic.voices import VOICES, compose_tune, sing
+from diffusers_jasco.data.synthetic.voices import VOICES, compose_melody, sing
 from diffusers_jasco.extraction import extract_lead_sheet, extract_melody, extract_salience, singing
 from diffusers_jasco.extraction.singing import track_notes
 
@@ -115,7 +115,7 @@ def test_sung_tunes():
     """Voices with consonants, breaths, drift, vibrato, scoops and noise."""
     for index, voice in enumerate(VOICES):
         rng = np.random.default_rng([0, index])
-        notes = compose_tune(voice, 4.0, rng)
+        notes = compose_melody(voice, 4.0, rng)
         audio = sing(notes, 4.0, voice, rng)
         assert audio.shape == (128000,) and audio.dtype == np.float32 and 0.4 < np.abs(audio).max() <= 0.5
         if voice.syllables == "hum":

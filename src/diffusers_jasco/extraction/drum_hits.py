@@ -150,10 +150,10 @@ def _find_candidates(magnitudes: SpooledRows, scale: float) -> list[Candidate]:
     for start in range(0, len(magnitudes), _BLOCK):
         first, end = max(start - context, 0), min(start + _BLOCK, len(magnitudes))
         block = torch.from_numpy(magnitudes.read(first, end + context).astype(np.float32) * scale)
-        logits, levels = (part[0].numpy() for part in model(block[None]))
+        logits, levels = (part[0] for part in model(block[None]))
         hits += [
             hit._replace(frame=first + hit.frame)
-            for hit in pick_hits(1 / (1 + np.exp(-logits)), levels)
+            for hit in pick_hits(logits.sigmoid().numpy(), levels.numpy())
             if start <= round(first + hit.frame) < end
         ]
     return hits
@@ -218,5 +218,6 @@ def _to_velocities(found: list[Candidate], duration: float) -> Hits:
         loud = np.quantile([candidate.level for candidate in own], _LOUD, method="higher")
         for candidate in own:
             start = min(max(candidate.frame / FRAME_RATE, 0.0), duration)
-            hits.append((voice, round(start, 4), round(float(10 ** min(candidate.level - loud, 0.0)), 3)))
+            velocity = max(float(10 ** min(candidate.level - loud, 0.0)), 0.001)
+            hits.append((voice, round(start, 4), round(velocity, 3)))
     return sorted(hits, key=lambda hit: hit[1])

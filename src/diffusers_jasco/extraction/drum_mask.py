@@ -110,7 +110,7 @@ class _LowBand(nn.Module):
     def forward(self, spectrum: torch.Tensor, mask: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
         """Refines a mask `(batch, frames, 64)` for a spectrum of this shape and levels `(batch, frames, bands)`."""
         magnitudes = spectrum.abs()
-        # How the phases advance tells the pitches of sustained notes, and whether there is an onset.
+        # Phase increments depend on the pitches of sustained notes, and change at onsets.
         advance = spectrum[:, 1:] * spectrum[:, :-1].conj()
         advance = advance / (magnitudes[:, 1:] * magnitudes[:, :-1] + 1e-3)
         advance = F.pad(torch.view_as_real(advance).flatten(2), (0, 0, 1, 0))

@@ -15,7 +15,6 @@
 
 """Steps of a drum machine from recorded drums."""
 
-import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,7 +24,7 @@ from ..audio.stream import AudioStream
 from ..controls.beats import FASTEST, SLOWEST
 from ..controls.drum_machine import DRUMS, Groove
 from ..utils.errors import EmptyInputError, InputError, shorten
-from ..utils.numbers import is_number, to_float, to_integer
+from ..utils.numbers import to_float, to_integer
 from .beats import RATE, Beats, extract_beats
 from .drum_hits import Hits, extract_drum_hits
 
@@ -114,23 +113,25 @@ def groove_from_hits(
         beats ([`Beats`], *optional*): the beats of the recording; by default, they are estimated from the hits.
         bars, bpm, beats_per_bar, velocities: as [`extract_groove`].
         duration (`float`, *optional*):
-            Duration of the recording in seconds. The duration of a loop that was cut to whole bars tells its tempo.
+            Duration of the recording in seconds, which gives the tempo of a loop that was cut to whole bars.
 
     Returns:
         [`Groove`]: the pattern.
 
     Raises:
         [`EmptyInputError`]: if there are no hits.
-        [`InputError`]: for invalid hits and arguments.
+        [`InputError`]: for invalid hits and arguments, fewer bars than `bars`, and drums that do not repeat a pattern.
     """
     bars, bpm, beats_per_bar = _check(bars, bpm, beats_per_bar)
+    if duration is not None:
+        duration = to_float(duration, "duration", above=0, unit="seconds")
     drums, starts, loudness = _check_hits(hits)
-    beats = beats or Beats([], [], None, None)
-    feel = _find_feel(drums, starts, beats, bpm, duration)
+    beats = _check_beats(beats)
+    feel = _find_feel(drums, starts, beats, bpm, duration, beats_per_bar)
     if beats_per_bar is None:
         beats_per_bar = {"3/4": 3, "6/8": 2}.get(beats.time_signature or "", 4)
         if feel.loop:
-            beats_per_bar = 3 if feel.loop % 4 and feel.loop % 3 == 0 else 4
+            beats_per_bar = next(number for number in (4, 3, 2) if feel.loop % number == 0)
     size = beats_per_bar * feel.steps_per_beat
     steps = feel.steps(starts)
     if feel.loop:
@@ -139,14 +140,17 @@ def groove_from_hits(
         steps -= _first_step(steps, drums, loudness, feel, size, beats, starts)
     pattern = _fold(steps, drums, loudness, size, bars)
     tracks = {
-        drum: tuple(round(float(value), 2) for value in pattern[drum]) if velocities else _write(pattern[drum])
+        drum: _round_velocities(pattern[drum]) if velocities else _write(pattern[drum])
         for drum in DRUMS
         if drum in pattern
     }
-    return Groove(tracks, _round_tempo(feel.bpm, starts), round(feel.swing, 2), feel.steps_per_beat)
+    tempo = _round_tempo(feel.bpm, starts) if bpm is None else bpm
+    return Groove(tracks, tempo, round(feel.swing, 2), feel.steps_per_beat)
 
 
-def _check(bars: int | None, bpm: float | None, beats_per_bar: int | None):
+def _check(
+    bars: int | None, bpm: float | None, beats_per_bar: int | None
+) -> tuple[int | None, float | None, int | None]:
     if bars is not None:
         bars = to_integer(bars, "bars", minimum=1, maximum=_MOST_BARS)
     if bpm is not None:
@@ -158,18 +162,49 @@ def _check(bars: int | None, bpm: float | None, beats_per_bar: int | None):
 
 def _check_hits(hits: Hits) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Drums, starts and velocities."""
+    if not isinstance(hits, (list, tuple)):
+        raise InputError(f"`hits` has to be a list of hits, but is {shorten(hits)}.", "hits")
+    checked = []
     for number, hit in enumerate(hits):
-        is_hit = isinstance(hit, (tuple, list)) and len(hit) == 3 and isinstance(hit[0], str) and hit[0] in DRUMS
-        if not is_hit or not all(is_number(value) and math.isfinite(value) for value in hit[1:]):
+        try:
+            drum, start, velocity = hit
+            if not isinstance(drum, str) or drum not in DRUMS:
+                raise ValueError
+            checked.append((drum, to_float(start, "hits"), to_float(velocity, "hits", above=0, maximum=1)))
+        except (TypeError, ValueError) as error:
             raise InputError(
-                f"`hits`: hit {number} has to be a drum of {', '.join(DRUMS)}, a start and a velocity, but is"
-                f" {shorten(hit)}.",
+                f"`hits`: hit {number} has to be a drum of {', '.join(DRUMS)}, a start in seconds, and a velocity above 0"
+                f" and at most 1, but is {shorten(hit)}.",
                 "hits",
-            )
-    if not hits:
+            ) from error
+    if not checked:
         raise EmptyInputError("`hits` is empty, so there is no groove.", "hits")
-    drums, starts, loudness = (np.array(values) for values in zip(*sorted(hits, key=lambda hit: hit[1])))
-    return drums, starts.astype(float), loudness.astype(float)
+    drums, starts, loudness = (np.array(values) for values in zip(*sorted(checked, key=lambda hit: hit[1])))
+    return drums, starts, loudness
+
+
+def _check_beats(beats: Beats | None) -> Beats:
+    if beats is None:
+        return Beats([], [], None, None)
+    if not isinstance(beats, Beats):
+        raise InputError(f"`beats` has to be the result of `extract_beats`, but is {shorten(beats)}.", "beats")
+    times = np.array(beats.beats, dtype=float)
+    if not (np.isfinite(times).all() and np.isfinite(np.array(beats.downbeats, dtype=float)).all()):
+        raise InputError("`beats` has times that are not finite.", "beats")
+    intervals = np.diff(times)
+    if (intervals <= 0).any():
+        number = int((intervals <= 0).argmax()) + 1
+        raise InputError(
+            f"`beats` has to be in ascending order, but beat {number} ({times[number]:g} s) follows {times[number - 1]:g} s.",
+            "beats",
+        )
+    if len(intervals) and not SLOWEST <= round(60 / np.median(intervals), 6) <= FASTEST:
+        raise InputError(
+            f"`beats` has to have a tempo from {SLOWEST:g} to {FASTEST:g} beats per minute, but has"
+            f" {60 / np.median(intervals):.4g}.",
+            "beats",
+        )
+    return beats
 
 
 def _merge(starts: np.ndarray) -> np.ndarray:
@@ -244,7 +279,12 @@ _BEGINS_ON_BEAT = 0.5  # share of the strong hits
 
 
 def _find_feel(
-    drums: np.ndarray, starts: np.ndarray, beats: Beats, bpm: float | None, duration: float | None
+    drums: np.ndarray,
+    starts: np.ndarray,
+    beats: Beats,
+    bpm: float | None,
+    duration: float | None,
+    beats_per_bar: int | None,
 ) -> _Feel:
     """The tempo, the subdivision and the swing that explain the onsets best."""
     onsets = _merge(starts)
@@ -257,16 +297,19 @@ def _find_feel(
     else:
         base = _clock_of_beats(np.array(beats.beats))
         base = _on_beat(base, strong, starts[0])
-        candidates = [(_scale(base, multiple), prior) for multiple, prior in _MULTIPLES.items()]
+        scaled = ((_scale(base, multiple), prior) for multiple, prior in _MULTIPLES.items())
+        candidates = [(clock, prior) for clock, prior in scaled if len(clock.times) > 1]
     if bpm is None and duration is not None and starts[0] < _AT_ONCE:
         for number, prior in _LOOPS.items():
             tempo = 60 * number / duration
+            if number % (beats_per_bar or 1):
+                continue
             if SLOWEST <= tempo <= _FASTEST_LOOP:
                 prior += _TRACKED * (beats.tempo is not None and abs(tempo / beats.tempo - 1) < 0.04)
                 candidates.append((_Feel(np.arange(2) * duration / number, loop=number), prior))
     best = None
     for clock, prior in candidates:
-        if not SLOWEST <= clock.bpm <= FASTEST:
+        if not SLOWEST <= round(clock.bpm, 6) <= FASTEST:
             continue
         feel = _fit_steps(clock, onsets)
         score = feel.likelihood + prior + _tempo_prior(clock.bpm)
@@ -382,7 +425,8 @@ def _to_common(feel: _Feel) -> _Feel:
 def _round_tempo(bpm: float, onsets: np.ndarray) -> float:
     """The tempo with the fewest decimals that keeps the onsets in their places."""
     span = float(onsets[-1] - onsets[0])
-    for decimals in (0, 1, 2):
+    bpm = min(max(bpm, SLOWEST), FASTEST)
+    for decimals in (0, 1):
         rounded = round(bpm, decimals)
         if span * abs(bpm / rounded - 1) < 0.02 + 0.002 * span:
             return float(rounded)
@@ -499,3 +543,8 @@ _SOFT = 0.71  # velocity between those of "o" (0.5) and "x" (1)
 
 def _write(values: np.ndarray) -> str:
     return "".join("." if value == 0 else "x" if value >= _SOFT else "o" for value in values)
+
+
+def _round_velocities(values: np.ndarray) -> tuple[float, ...]:
+    """Velocities with two decimals; hits stay hits."""
+    return tuple(max(round(float(value), 2), 0.01) if value > 0 else 0.0 for value in values)

@@ -185,7 +185,7 @@ def _divide(
     frame_costs = _DIP_WEIGHT * dips - np.log(odds / (1 - odds))
     onset_costs = _NOTE_COST - _RISE_WEIGHT * rises
     semitones = np.arange(math.floor(pitches[voiced].min()) - 1, math.ceil(pitches[voiced].max()) + 2)
-    # The tuning of the voice is that of notes with any pitch: a vibrato has no maximum at the pitch of its note.
+    # The tuning is estimated from notes on a finer grid: averaged over a note, a vibrato cancels out.
     fine = np.arange(semitones[0], semitones[-1] + 1, _RESOLUTION)
     tuning = 0j
     for _, first, last in _fit(fine, pitches, confidences, frame_costs, onset_costs):

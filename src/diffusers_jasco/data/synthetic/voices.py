@@ -77,7 +77,7 @@ VOICES = (
 )
 
 
-def compose_tune(voice: Voice, duration: float, rng: np.random.Generator) -> list[Note]:
+def compose_melody(voice: Voice, duration: float, rng: np.random.Generator) -> list[Note]:
     """Notes `(MIDI number, start, end)` of phrases with rests, steps, leaps and repeated notes."""
     beat = 60 / rng.uniform(130, 140) if voice.fast else 60 / rng.uniform(70, 125)
     tonic, scale = int(rng.integers(12)), _SCALES[rng.integers(len(_SCALES))]
@@ -107,7 +107,7 @@ def sing(
         notes (`list[tuple[int, float, float]]`): MIDI number, start and end in seconds, one after another.
         duration (`float`): seconds.
         voice ([`Voice`]): the manner of singing.
-        rng (`np.random.Generator`): generator of all that is random.
+        rng (`np.random.Generator`): source of all random choices.
         sampling_rate (`int`, defaults to `32000`): Hz.
 
     Returns:

@@ -46,12 +46,21 @@ def count_hits(
     counts = {}
     for name, drums in (GROUPS | {f"{drum} only": (drum,) for drum in DRUMS}).items():
         onsets = [merge_onsets([start for drum, start, _ in hits if drum in drums]) for hits in (estimate, reference)]
-        counts[name] = 2.0 * _match(*onsets, TOLERANCES["onset_f1"]), float(sum(map(len, onsets)))
+        counts[name] = 2.0 * match_onsets(*onsets, TOLERANCES["onset_f1"]), float(sum(map(len, onsets)))
     return counts
 
 
-def _match(estimate: np.ndarray, reference: np.ndarray, tolerance: float) -> int:
-    """The number of pairs in a largest one-to-one matching of ascending times."""
+def match_onsets(estimate: Sequence[float], reference: Sequence[float], tolerance: float) -> int:
+    r"""
+    Counts the pairs in a largest one-to-one matching.
+
+    Args:
+        estimate, reference (`Sequence[float]`): ascending times.
+        tolerance (`float`): largest distance within a pair, in the unit of the times.
+
+    Returns:
+        `int`: the number of pairs.
+    """
     matched = index = 0
     for time in estimate:
         while index < len(reference) and reference[index] < time - tolerance:
