@@ -79,7 +79,7 @@ def extract_drum_hits(
             Whether to show a progress bar.
 
     Returns:
-        `list` of `(drum, start in seconds, velocity)`, sorted by start, as [`Groove.hits`] returns it: names in
+        `list` of `(drum, start in seconds, velocity)`, sorted by start, as [`Groove.hits`] returns them: names in
         `controls.drum_machine.DRUMS`, and velocities in (0, 1], amplitudes relative to the loud hits of the same drum.
         Empty for silence and music without drums. For a list of recordings, a list of lists.
 
