@@ -36,6 +36,7 @@ from diffusers_jasco.data.synthetic.composition import FORMS, SPLITS, compose
 from diffusers_jasco.data.synthetic.instruments import DRUM_KEYS
 from diffusers_jasco.data.synthetic.material import split_of
 from diffusers_jasco.data.synthetic.orchestration import OrchestratedMusic
+from diffusers_jasco.data.synthetic.rendering import find_soundfonts
 from diffusers_jasco.data.synthetic.styles import STYLES
 
 from ..conftest import run_script
@@ -513,8 +514,23 @@ def test_orchestrated_music_has_other_instruments_and_no_annotations():
     assert all(item["duration"] == 2.0 and "chords" not in item and "melody" not in item for item in items)
     assert torch.equal(items[3]["audio"], music[3]["audio"])
     assert not any(torch.equal(item["audio"], plain[index]["audio"]) for index, item in enumerate(items))
+    with pytest.raises(IndexError, match="-1 is out of range"):
+        music[-1]
     with pytest.raises(ValueError, match="no stems"):
         OrchestratedMusic("train", 8, stems=True, renderer=None)
+
+
+def test_orchestrated_music_names_the_font_of_clips_that_are_unchanged(monkeypatch, tmp_path):
+    pytest.importorskip("tinysoundfont")
+    fonts = find_soundfonts("tinysoundfont")
+    other = tmp_path / "other.sf2"
+    other.symlink_to(fonts[0])
+    options = {"renderer": "tinysoundfont", "soundfonts": [fonts[0], other], "seed": 1}
+    monkeypatch.setattr("diffusers_jasco.data.synthetic.orchestration._UNCHANGED", 1.0)
+    music = OrchestratedMusic("train", 6, "full", 0.5, **options)
+    plain = SyntheticMusic("train", 6, "full", 0.8, **options)
+    for index in range(6):
+        assert music[index]["soundfont"] == plain[index]["soundfont"]
 
 
 def test_the_script_writes_orchestrated_music(tmp_path):

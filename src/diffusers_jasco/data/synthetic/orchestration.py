@@ -52,6 +52,14 @@ class OrchestratedMusic(SyntheticMusic):
 
     Items have `audio`, `sampling_rate`, `duration`, `split`, `index` and `seed`, and describe the renderer. They have no
     annotations, because they would not be those of the pieces.
+
+    Args:
+        split, size, subset, duration, sampling_rate, renderer, soundfonts, seed, start: as [`SyntheticMusic`].
+        stems (`bool`, defaults to `False`): has to be `False`.
+
+    Raises:
+        `ValueError`: for invalid arguments.
+        `IndexError`: if an index is out of range.
     """
 
     def __init__(
@@ -76,23 +84,28 @@ class OrchestratedMusic(SyntheticMusic):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         num_samples = round(self.duration_of_clips * self.sampling_rate)
+        score = self.score(index)
         rng = np.random.default_rng([self.seed, 4, index])
         font = self.soundfonts[int(rng.integers(len(self.soundfonts)))]
         renderer = get_renderer(self.renderer, font, self.sampling_rate)
+        description = renderer.description
         if rng.random() < _UNCHANGED:
-            audio = super().__getitem__(index)["audio"][:, :num_samples]
+            item = super().__getitem__(index)
+            audio = item["audio"][:, :num_samples]
+            # With a font of its own.
+            description = {key: item[key] for key in description}
         else:
-            score = self.score(index)
             tracks = orchestrate(score, rng)
             stems = renderer.render(tracks, score.preroll + self.duration_of_clips)
             audio = torch.from_numpy(_mix(stems, num_samples, self.sampling_rate, rng))[None]
-        place = {"split": self.split, "index": index, "seed": self.seed}
         return {
             "audio": audio,
             "sampling_rate": self.sampling_rate,
             "duration": self.duration_of_clips,
-            **place,
-            **renderer.description,
+            "split": self.split,
+            "index": index,
+            "seed": self.seed,
+            **description,
         }
 
 
