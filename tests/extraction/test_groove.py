@@ -147,6 +147,24 @@ def test_a_loop_has_whole_bars():
     assert four.seconds == pytest.approx(3.0, rel=0.05)
 
 
+@pytest.mark.parametrize("bars", [1, 2, 4, 8])
+def test_loops_of_three_beats_per_bar(bars):
+    groove, duration = GROOVES["waltz"], bars * GROOVES["waltz"].seconds
+    for beats in (None, true_beats(groove, duration, beats_per_bar=3), true_beats(groove, duration, beats_per_bar=4)):
+        estimate = groove_from_hits(groove.hits(duration), beats, duration=duration)
+        assert estimate.tracks == groove.tracks and estimate.bpm == groove.bpm
+    rock = GROOVES["rock backbeat"]
+    estimate = groove_from_hits(
+        rock.hits(3 * rock.seconds), true_beats(rock, 9.0, beats_per_bar=3), duration=3 * rock.seconds
+    )
+    assert estimate.tracks == rock.tracks
+
+
+def test_a_loop_keeps_bars_without_hits():
+    groove = Groove({"kick": "x...x...x...x..." + 16 * "."}, 120)
+    assert groove_from_hits(groove.hits(4.0), duration=4.0).tracks == groove.tracks
+
+
 def test_soft_hits_are_not_rests():
     groove = groove_from_hits([("kick", 0.5 * beat, 0.001) for beat in range(16)], bpm=120, velocities=True)
     assert groove.tracks["kick"][::4] == (0.01, 0.01, 0.01, 0.01)

@@ -15,6 +15,7 @@
 
 """Steps of a drum machine from recorded drums."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -128,17 +129,17 @@ def groove_from_hits(
     drums, starts, loudness = _check_hits(hits)
     beats = _check_beats(beats)
     feel = _find_feel(drums, starts, beats, bpm, duration, beats_per_bar)
-    if beats_per_bar is None:
-        beats_per_bar = {"3/4": 3, "6/8": 2}.get(beats.time_signature or "", 4)
-        if feel.loop:
-            beats_per_bar = next(number for number in (4, 3, 2) if feel.loop % number == 0)
-    size = beats_per_bar * feel.steps_per_beat
-    steps = feel.steps(starts)
+    steps, num_steps = feel.steps(starts), None
     if feel.loop:
-        steps = (steps - feel.steps(np.zeros(1))) % (feel.loop * feel.steps_per_beat)
+        num_steps = feel.loop * feel.steps_per_beat
+        steps = (steps - feel.steps(np.zeros(1))) % num_steps
+        beats_per_bar = beats_per_bar or _meter_of_loop(steps, drums, loudness, feel, beats.time_signature)
+        size = beats_per_bar * feel.steps_per_beat
     else:
+        beats_per_bar = beats_per_bar or {"3/4": 3, "6/8": 2}.get(beats.time_signature or "", 4)
+        size = beats_per_bar * feel.steps_per_beat
         steps -= _first_step(steps, drums, loudness, feel, size, beats, starts)
-    pattern = _fold(steps, drums, loudness, size, bars)
+    pattern = _fold(steps, drums, loudness, size, bars, num_steps)
     tracks = {
         drum: _round_velocities(pattern[drum]) if velocities else _write(pattern[drum])
         for drum in DRUMS
@@ -486,46 +487,81 @@ _SHARE = 0.5  # of the repetitions in which a step is hit
 _COST_PER_HIT = 0.25  # of a longer pattern, in hits that a shorter one does not explain
 
 
+Pattern = dict[str, np.ndarray]  # velocities of the steps of each drum
+
+
+def _meter_of_loop(
+    steps: np.ndarray, drums: np.ndarray, loudness: np.ndarray, feel: _Feel, time_signature: str | None
+) -> int:
+    """Beats per bar of a loop: if there may be three or four, the number with which bars repeat better."""
+    if feel.loop % 12:
+        return next(number for number in (4, 3, 2) if feel.loop % number == 0)
+    usual, num_steps = 3 if time_signature == "3/4" else 4, feel.loop * feel.steps_per_beat
+    costs = {}
+    for number in (4, 3):
+        found = _find_pattern(steps, drums, loudness, number * feel.steps_per_beat, (1, 2), num_steps)
+        costs[number] = math.inf if found is None else found[0] + (number != usual)
+    return min(costs, key=lambda number: costs[number])
+
+
 def _fold(
-    steps: np.ndarray, drums: np.ndarray, loudness: np.ndarray, size: int, bars: int | None
-) -> dict[str, np.ndarray]:
-    """Velocities of the steps of each drum."""
-    first, last = int(steps.min()) // size, int(steps.max()) // size
-    length = last - first + 1  # bars
+    steps: np.ndarray, drums: np.ndarray, loudness: np.ndarray, size: int, bars: int | None, num_steps: int | None
+) -> Pattern:
+    """The pattern of hits in bars of a number of steps; `num_steps` is the length of a loop."""
+    steps = steps - int(steps.min()) // size * size
+    length = -(-(num_steps or int(steps.max()) + 1) // size)  # bars
     if bars is not None and bars > length:
         raise InputError(f"`bars` is {bars}, but the drums last {length} bar(s) only.", "bars")
     if bars is not None and bars * size > _MOST_STEPS:
         raise InputError(
             f"`bars` is {bars}, but a pattern has at most {_MOST_STEPS} steps, of which a bar here has {size}.", "bars"
         )
-    best = None
-    for count in (1, 2) if bars is None else (bars,):
-        if count > length:
-            continue
-        pattern, errors = _median_pattern(steps - first * size, drums, loudness, count * size, length * size)
-        hits = sum(int((values > 0).sum()) for values in pattern.values())
-        cost = errors + _COST_PER_HIT * hits
-        if pattern and (best is None or cost < best[0]):
-            best = cost, pattern
-    if best is None:
+    found = _find_pattern(steps, drums, loudness, size, (1, 2) if bars is None else (bars,), num_steps)
+    if found is None:
         raise InputError(
             f"The drums do not repeat a pattern: no drum is hit on the same step in most of the {length} bars. Use an"
             " excerpt, or set `bpm`, `beats_per_bar` or `bars`.",
             "audio",
         )
-    return best[1]
+    return found[1]
+
+
+def _find_pattern(
+    steps: np.ndarray,
+    drums: np.ndarray,
+    loudness: np.ndarray,
+    size: int,
+    counts: tuple[int, ...],
+    num_steps: int | None,
+) -> tuple[float, Pattern] | None:
+    """The cost and the pattern of the best number of bars, if there is one."""
+    end = num_steps or int(steps.max()) + 1
+    best = None
+    for count in counts:
+        if (count - 1) * size >= end:
+            continue
+        pattern, errors = _median_pattern(
+            steps, drums, loudness, count * size, 0 if num_steps else int(steps.min()), end
+        )
+        hits = sum(int((values > 0).sum()) for values in pattern.values())
+        cost = errors + _COST_PER_HIT * hits
+        if pattern and (best is None or cost < best[0]):
+            best = cost, pattern
+    return best
 
 
 def _median_pattern(
-    steps: np.ndarray, drums: np.ndarray, loudness: np.ndarray, size: int, total: int
-) -> tuple[dict[str, np.ndarray], int]:
-    """The pattern that most repetitions share, and the number of hits by which the recording differs from it."""
-    begin, end = int(steps.min()), int(steps.max()) + 1
+    steps: np.ndarray, drums: np.ndarray, loudness: np.ndarray, size: int, begin: int, end: int
+) -> tuple[Pattern, int]:
+    """
+    The pattern that most repetitions from `begin` to `end` share, and the number of hits by which the recording differs
+    from it.
+    """
     covered = np.bincount(np.arange(begin, end) % size, minlength=size)
     pattern, errors = {}, 0
     for drum in np.unique(drums):
         own = drums == drum
-        values = np.zeros(total)
+        values = np.zeros(end)
         np.maximum.at(values, steps[own], loudness[own])
         columns = [values[place::size] for place in range(size)]
         counts = np.array([(column > 0).sum() for column in columns])
