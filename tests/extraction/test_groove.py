@@ -165,6 +165,12 @@ def test_a_loop_keeps_bars_without_hits():
     assert groove_from_hits(groove.hits(4.0), duration=4.0).tracks == groove.tracks
 
 
+def test_silence_after_the_drums_does_not_matter():
+    groove = Groove({"kick": "x...x...x...x...", "snare": "....x.......x...", "hat": "x.x.x.x.x.x.x.x."}, 120)
+    for duration in (16.0, 10.0, 8.0, 60.0):
+        assert groove_from_hits(groove.hits(4.0), duration=duration).tracks == groove.tracks
+
+
 def test_soft_hits_are_not_rests():
     groove = groove_from_hits([("kick", 0.5 * beat, 0.001) for beat in range(16)], bpm=120, velocities=True)
     assert groove.tracks["kick"][::4] == (0.01, 0.01, 0.01, 0.01)

@@ -547,6 +547,8 @@ def _find_pattern(
         cost = errors + _COST_PER_HIT * hits
         if pattern and (best is None or cost < best[0]):
             best = cost, pattern
+    if best is None and num_steps:  # silence after the drums
+        return _find_pattern(steps, drums, loudness, size, counts, None)
     return best
 
 
