@@ -22,7 +22,7 @@ Trains the network of the drum transcription on synthetic music:
 The hits of a clip are those of our synthetic music (split "train"), or random. Their sounds are those of the kits of
 General MIDI sound fonts, of the drum machine, and single hits from --samples (a folder of Sonic Pi's samples). They are
 trained alone, in mixes with the other instruments, and separated from such mixes. The clips are made once, and kept in
---clips (default: OUTPUT/clips.pt).
+--clips (default: OUTPUT/clips.safetensors).
 """
 
 import argparse
@@ -35,6 +35,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
+from safetensors.numpy import load_file, save_file
 from torch.nn import functional as F
 from tqdm import tqdm
 
@@ -289,6 +290,27 @@ def make_clips(split: str, num_clips: int, sounds: Sounds, args: argparse.Namesp
     ]
 
 
+def save_clips(clips: dict[str, list[tuple]], file: Path):
+    """Saves the clips of each split."""
+    tensors = {}
+    for split, split_clips in clips.items():
+        for index, (magnitudes, hits) in enumerate(split_clips):
+            tensors[f"{split}/{index:05d}/magnitudes"] = np.ascontiguousarray(magnitudes)
+            tensors[f"{split}/{index:05d}/hits"] = np.array(hits, dtype=np.float64).reshape(-1, 3)
+    with replace_file(file) as partial:
+        save_file(tensors, partial)
+
+
+def load_clips(file: Path) -> dict[str, list[tuple]]:
+    """Loads the clips of each split."""
+    tensors, clips = load_file(file), defaultdict(list)
+    for name in sorted(name for name in tensors if name.endswith("/hits")):
+        split, index, _ = name.split("/")
+        hits = [(int(voice), start, level) for voice, start, level in tensors[name].tolist()]
+        clips[split].append((tensors[f"{split}/{index}/magnitudes"], hits))
+    return clips
+
+
 def _make_clip(
     scores: SyntheticMusic, rest: list[np.ndarray], sounds: Sounds, duration: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, list[tuple[int, float, float]]]:
@@ -408,15 +430,13 @@ def main(args=None):
     set_seed(args.seed)
     rng = np.random.default_rng([args.seed, accelerator.process_index])
     args.output.mkdir(parents=True, exist_ok=True)
-    file = args.clips or args.output / "clips.pt"
+    file = args.clips or args.output / "clips.safetensors"
     if accelerator.is_main_process and not file.is_file():
         sounds = Sounds(args)
         sizes = {"validation": args.num_validation_clips, "train": args.num_clips}
-        made = {split: make_clips(split, size, sounds, args) for split, size in sizes.items()}
-        with replace_file(file) as partial:
-            torch.save(made, partial)
+        save_clips({split: make_clips(split, size, sounds, args) for split, size in sizes.items()}, file)
     accelerator.wait_for_everyone()
-    clips = torch.load(file, weights_only=False)
+    clips = load_clips(file)
 
     def draw_loss(model: torch.nn.Module) -> torch.Tensor:
         magnitudes, onsets, levels = (part.to(accelerator.device) for part in draw_examples(clips["train"], args, rng))

@@ -154,7 +154,7 @@ def test_drum_transcriber_learns(tmp_path):
     pytest.importorskip("tinysoundfont")
     sizes = ("--num_clips", 6, "--num_validation_clips", 2, "--num_music", 2, "--duration", 2.0, "--kits", 0)
     options = ("--renderer", "tinysoundfont", *sizes, "--batch_size", 2, "--num_frames", 100, "--warmup_steps", 2)
-    clips = ("--clips", tmp_path / "clips.pt")
+    clips = ("--clips", tmp_path / "clips.safetensors")
     run_script(
         "train_drum_transcriber", *options, *clips, "--output", tmp_path / "a", "--max_steps", 30, "--log_every", 15
     )
