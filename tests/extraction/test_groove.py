@@ -66,6 +66,15 @@ def test_a_loop_of_whole_bars(name, repeats):
     assert_same(extract_groove(groove.render(repeats * groove.seconds, RATE), RATE, separate_drums=False), groove)
 
 
+@pytest.mark.parametrize("name", ["funk", "trap hats", "half time"])
+def test_a_duration_of_whole_bars_by_chance_does_not_make_triplets(name):
+    # 10 s are 18 beats at 108 BPM, with the sixteenths of 24 beats in triplets.
+    groove = replace(GROOVES[name], bpm=108)
+    for duration in (9.9, 10.0):
+        estimate = groove_from_hits(groove.hits(duration), true_beats(groove, duration), duration=duration)
+        assert estimate.bpm == 108 and estimate.steps_per_beat == 4
+
+
 def test_a_groove_in_a_mix():
     groove = Groove({"kick": "x.....x.x.......", "snare": "....x.......x...", "hat": "x.x.x.x.x.x.x.x."}, bpm=100)
     chords = play_chords([("C", 0.0), ("Am", 2.4), ("F", 4.8), ("G", 7.2)], 9.6, RATE)

@@ -267,7 +267,7 @@ _MULTIPLES = {1.0: 0.0, 2.0: -2.0, 0.5: -1.0, 1.5: -4.0, 2 / 3: -6.0, 0.75: -9.0
 # Beats of loops of whole bars.
 _LOOPS = {4: 5.0, 8: 5.0, 16: 5.0, 32: 5.0, 2: 3.0, 3: 2.0, 6: 2.0, 12: 2.0, 24: 2.0}
 _TRACKED = 2.0  # for loops at the tempo of the beat tracker
-_FASTEST_LOOP = 240.0  # beats per minute
+_FASTEST_ESTIMATE = 240.0  # beats per minute
 _USUAL_TEMPO = 115.0
 _TEMPO_SPREAD = 0.4  # octaves
 _VERY_FAST = 3.0  # for tempos above 180: half the tempo is more usual
@@ -299,13 +299,14 @@ def _find_feel(
         base = _clock_of_beats(np.array(beats.beats))
         base = _on_beat(base, strong, starts[0])
         scaled = ((_scale(base, multiple), prior) for multiple, prior in _MULTIPLES.items())
-        candidates = [(clock, prior) for clock, prior in scaled if len(clock.times) > 1]
+        fastest = max(_FASTEST_ESTIMATE, base.bpm)
+        candidates = [(clock, prior) for clock, prior in scaled if len(clock.times) > 1 and clock.bpm <= fastest]
     if bpm is None and duration is not None and starts[0] < _AT_ONCE:
         for number, prior in _LOOPS.items():
             tempo = 60 * number / duration
             if number % (beats_per_bar or 1):
                 continue
-            if SLOWEST <= tempo <= _FASTEST_LOOP:
+            if SLOWEST <= tempo <= _FASTEST_ESTIMATE:
                 prior += _TRACKED * (beats.tempo is not None and abs(tempo / beats.tempo - 1) < 0.04)
                 candidates.append((_Feel(np.arange(2) * duration / number, loop=number), prior))
     best = None
@@ -313,6 +314,9 @@ def _find_feel(
         if not SLOWEST <= round(clock.bpm, 6) <= FASTEST:
             continue
         feel = _fit_steps(clock, onsets)
+        if feel.loop and feel.steps_per_beat % 3 == 0 and _is_other_level(feel.bpm, beats.tempo):
+            # Steps of the same length are sixteenths at the tempo of the beat tracker: a duration of whole bars is chance.
+            continue
         score = feel.likelihood + prior + _tempo_prior(clock.bpm)
         if best is None or score > best[0]:
             best = score, feel
@@ -320,6 +324,12 @@ def _find_feel(
     for _ in range(2):
         feel = _fit_steps(_refine(feel, onsets, feel.bpm if feel.loop else bpm), onsets)
     return _to_common(feel)
+
+
+def _is_other_level(bpm: float, tracked: float | None) -> bool:
+    """Whether a tempo differs from that of the beat tracker by more than octaves."""
+    octaves = 0.0 if tracked is None else np.log2(bpm / tracked)
+    return abs(octaves - round(octaves)) > np.log2(1.04)
 
 
 def _tempo_prior(bpm: float) -> float:
@@ -511,7 +521,10 @@ def _fold(
     steps = steps - int(steps.min()) // size * size
     length = -(-(num_steps or int(steps.max()) + 1) // size)  # bars
     if bars is not None and bars > length:
-        raise InputError(f"`bars` is {bars}, but the drums last {length} bar(s) only.", "bars")
+        lasting = f"{length} bar{'s' if length > 1 else ''}"
+        raise InputError(
+            f"`bars` is {bars}, but the drums last {lasting}. Repeat the steps of the groove instead.", "bars"
+        )
     if bars is not None and bars * size > _MOST_STEPS:
         raise InputError(
             f"`bars` is {bars}, but a pattern has at most {_MOST_STEPS} steps, of which a bar here has {size}.", "bars"
