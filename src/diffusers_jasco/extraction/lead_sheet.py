@@ -16,7 +16,7 @@
 
 import math
 from fractions import Fraction
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from diffusers.utils import logging
@@ -26,11 +26,12 @@ from ..controls.beats import FASTEST, SLOWEST
 from ..controls.chord_labels import NO_CHORD
 from ..controls.lead_sheet import LeadSheet, Section, TimeSignature, bars_from_timeline
 from ..controls.melody import bins_to_notes
+from ..utils.errors import InputError
 from ..utils.numbers import to_float, to_integer
 from .beats import RATE, Beats, extract_beats
 from .chords import extract_chords
 from .key import extract_key
-from .melody import Method, extract_bins
+from .melody import extract_bins
 from .singing import track_notes
 
 
@@ -52,6 +53,8 @@ _LAST_BEAT = 0.3  # beats; what sounds in less of a beat is not counted at the e
 
 Note = tuple[int, float, float]
 
+_MELODY_METHODS = ("auto", "builtin", "monophonic")
+
 
 def extract_lead_sheet(
     audio: Any,
@@ -59,7 +62,7 @@ def extract_lead_sheet(
     progress: bool = False,
     bpm: float | None = None,
     beats_per_bar: int | None = None,
-    melody_method: Method = "auto",
+    melody_method: Literal["auto", "builtin", "monophonic"] = "auto",
 ) -> LeadSheet | list[LeadSheet]:
     r"""
     Transcribes a recording as a lead sheet: tempo and time signature ([`extract_beats`]), key ([`extract_key`]), chords
@@ -82,7 +85,7 @@ def extract_lead_sheet(
         beats_per_bar (`int`, *optional*):
             Beats (quarter notes) per bar if they are known, from 1 to 16.
         melody_method (`str`, defaults to `"auto"`):
-            `method` of [`extract_melody`].
+            `method` of [`extract_melody`]: `"auto"`, `"builtin"`, or `"monophonic"`.
 
     Returns:
         [`LeadSheet`]: for a list of recordings, a list. `sheet.save("transcription.mid")` writes a file.
@@ -98,6 +101,9 @@ def extract_lead_sheet(
         bpm = to_float(bpm, "bpm", minimum=SLOWEST, maximum=FASTEST, unit="beats per minute")
     if beats_per_bar is not None:
         beats_per_bar = to_integer(beats_per_bar, "beats_per_bar", minimum=1, maximum=16)
+    if melody_method not in _MELODY_METHODS:
+        methods = ", ".join(map(repr, _MELODY_METHODS))
+        raise InputError(f"`melody_method` has to be one of {methods}, but is {melody_method!r}.", "melody_method")
     duration = AudioStream(audio, sampling_rate, RATE).duration
     if melody_method == "monophonic":
         notes = _drop_errors(track_notes(audio, sampling_rate, progress))
