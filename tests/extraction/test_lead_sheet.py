@@ -146,7 +146,9 @@ def test_silence_and_music_without_beats(estimates, caplog):
     assert estimates(chords=[("C", 0.0), ("F", 2.0)]).chords == (("C", 0), ("F", 4))
 
 
-@pytest.mark.parametrize("name, value", [("bpm", 5), ("bpm", "fast"), ("beats_per_bar", 0), ("melody_method", "monophon")])
+@pytest.mark.parametrize(
+    "name, value", [("bpm", 5), ("bpm", "fast"), ("beats_per_bar", 0), ("melody_method", "monophon")]
+)
 def test_invalid_arguments(name, value):
     with pytest.raises(InputError, match=f"`{name}` has to be"):
         extract_lead_sheet(torch.zeros(1, 8000), 8000, **{name: value})
