@@ -138,10 +138,19 @@ def test_a_silent_excerpt_of_a_recording_causes_a_warning(warnings):
     assert "excerpt of `drums` that is used is silent" in warnings.text
 
 
-def test_residual_bleed_is_not_amplified(warnings):
+@pytest.mark.parametrize(
+    "num_harmonics",
+    [
+        7,
+        pytest.param(
+            1, marks=pytest.mark.xfail(strict=True, reason="the separator takes part of pure tones for drums")
+        ),
+    ],
+)
+def test_residual_bleed_is_not_amplified(warnings, num_harmonics):
     time = torch.arange(4 * RATE) / RATE
-    harmonics = [(number * pitch, 0.1 / number) for pitch in (220.0, 277.2, 329.6) for number in range(1, 8)]
-    chord = sum(level * torch.sin(2 * math.pi * frequency * time) for frequency, level in harmonics)[None]
+    tones = [(n * pitch, 0.1 / n) for pitch in (220.0, 277.2, 329.6) for n in range(1, num_harmonics + 1)]
+    chord = sum(level * torch.sin(2 * math.pi * frequency * time) for frequency, level in tones)[None]
     chord *= (time / 0.5).clamp(max=1)
     drums = read_drums((chord, RATE), RATE, 4 * RATE, separate=True, loudness=-22.0)
     assert "No drums were found" in warnings.text and drums.square().mean() < 0.01 * chord.square().mean()

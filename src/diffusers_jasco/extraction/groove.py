@@ -91,7 +91,7 @@ def extract_groove(
     _check(bars, bpm, beats_per_bar)
     hits = extract_drum_hits(audio, sampling_rate, separate_drums, progress)
     if not hits:
-        raise EmptyInputError("`audio` has no drums: no hit was found, so there is no groove.", "audio")
+        raise EmptyInputError("No drum hits were found in `audio`: give a recording with drums.", "audio")
     beats = extract_beats(audio, sampling_rate, progress)
     duration = AudioStream(audio, sampling_rate, RATE).duration
     return groove_from_hits(hits, beats, bars, bpm, beats_per_bar, velocities, duration)
@@ -179,7 +179,7 @@ def _check_hits(hits: Hits) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
                 "hits",
             ) from error
     if not checked:
-        raise EmptyInputError("`hits` is empty, so there is no groove.", "hits")
+        raise EmptyInputError("`hits` is empty: give at least one hit.", "hits")
     drums, starts, loudness = (np.array(values) for values in zip(*sorted(checked, key=lambda hit: hit[1])))
     return drums, starts, loudness
 
