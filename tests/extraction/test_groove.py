@@ -201,7 +201,7 @@ def test_grooves_of_a_folder(tmp_path):
     run_script("extract_grooves", *arguments, "--bars", 2, "--drums_only")
     found = Groove(**json.loads((tmp_path / "grooves/loop.groove.json").read_text()))
     assert_same(found, replace(groove, tracks={drum: 2 * steps for drum, steps in groove.tracks.items()}))
-    assert "has no drums" in (tmp_path / "grooves/errors.jsonl").read_text()
+    assert "No drum hits were found" in (tmp_path / "grooves/errors.jsonl").read_text()
 
 
 def test_drums_without_a_pattern():
@@ -214,7 +214,7 @@ def test_drums_without_a_pattern():
 
 
 def test_no_drums_is_an_error():
-    with pytest.raises(EmptyInputError, match="no drums"):
+    with pytest.raises(EmptyInputError, match="No drum hits were found"):
         extract_groove(torch.zeros(1, RATE), RATE)
     with pytest.raises(EmptyInputError, match="`hits` is empty"):
         groove_from_hits([])
