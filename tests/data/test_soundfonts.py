@@ -14,6 +14,7 @@
 
 
 import importlib.util
+import struct
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ import numpy as np
 import pytest
 
 from diffusers_jasco.data import SyntheticMusic
+from diffusers_jasco.data.synthetic import soundfonts
 from diffusers_jasco.data.synthetic.instruments import DRUM_KEYS
 from diffusers_jasco.data.synthetic.rendering import TinySoundFontRenderer
 from diffusers_jasco.data.synthetic.soundfonts import (
@@ -174,3 +176,19 @@ def test_other_files_are_rejected(tmp_path):
     (tmp_path / "other.sf2").write_bytes(b"RIFF0000WAVE")
     with pytest.raises(ValueError, match="other.sf2 is not a sound font"):
         read_soundfont(tmp_path / "other.sf2")
+
+
+def test_chunks_of_odd_size_may_lack_their_padding(monkeypatch, tmp_path):
+    # As in the font of Debian's musescore-general-soundfont-small.
+    font = replace(make_font([sine(440, RATE)], [{SAMPLE: 0} | LOOPS], RATE), info={b"INAM": b"odd"})
+    monkeypatch.setattr(soundfonts, "_chunk", lambda name, content: name + struct.pack("<I", len(content)) + content)
+    copy = read_soundfont(write(font, tmp_path / "font.sf2"))
+    assert copy.info[b"INAM"] == b"odd" and np.array_equal(copy.samples[0].frames, font.samples[0].frames)
+
+
+def test_incomplete_files_are_rejected(tmp_path):
+    content = to_file(make_font([sine(440, RATE)], [{SAMPLE: 0} | LOOPS], RATE))
+    for size in (12, 60, len(content) - 200):
+        (tmp_path / "font.sf2").write_bytes(content[:size])
+        with pytest.raises(ValueError, match=f"font.sf2 is incomplete: it has {size:,} of {len(content):,} bytes"):
+            read_soundfont(tmp_path / "font.sf2")

@@ -146,11 +146,14 @@ def read_soundfont(path: str | os.PathLike) -> SoundFont:
     Reads an `.sf2` or `.sf3` file.
 
     Raises:
-        `ValueError`: if the file is not a sound font.
+        `ValueError`: if the file is not a sound font, or incomplete.
     """
     content = Path(path).read_bytes()
     if content[:4] != b"RIFF" or content[8:12] != b"sfbk":
         raise ValueError(f"{path} is not a sound font.")
+    size = 8 + int.from_bytes(content[4:8], "little")
+    if len(content) < size:
+        raise ValueError(f"{path} is incomplete: it has {len(content):,} of {size:,} bytes.")
     lists = {content[start : start + 4]: (start + 4, end) for _, start, end in _chunks(content, 12, len(content))}
     info = {name: content[start:end] for name, start, end in _chunks(content, *lists[b"INFO"])}
     data_start = next(start for name, start, _ in _chunks(content, *lists[b"sdta"]) if name == b"smpl")
@@ -189,7 +192,9 @@ def _chunks(content: bytes, position: int, end: int) -> Iterator[tuple[bytes, in
     while position + 8 <= end:
         name, size = content[position : position + 4], int.from_bytes(content[position + 4 : position + 8], "little")
         yield name, position + 8, position + 8 + size
-        position += 8 + size + size % 2
+        position += 8 + size
+        # MuseScore writes no padding, and names do not start with zeros.
+        position += size % 2 and content[position : position + 1] == b"\0"
 
 
 def _read_sample(content: bytes, data_start: int, name: bytes, start: int, end: int, *values: int) -> Sample:
