@@ -39,7 +39,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from diffusers_jasco.audio.stream import AudioStream
-from diffusers_jasco.extraction.beat_model import FRAME_RATE, HOP, LOUDEST, RATE, WINDOW, BeatModel, band_magnitudes
+from diffusers_jasco.extraction.beat_model import BANDS, FRAME_RATE, HOP, LOUDEST, RATE, WINDOW, BeatModel
 from diffusers_jasco.training.checks import check_options
 from diffusers_jasco.training.extractors import train_extractor
 from diffusers_jasco.utils.arguments import CommandParser
@@ -79,7 +79,7 @@ class Clips(torch.utils.data.Dataset):
         for line in tqdm((folder / "metadata.jsonl").read_text().splitlines(), desc=str(folder)):
             line = json.loads(line)
             stream = AudioStream(folder / line["file_name"], None, RATE)
-            magnitudes = np.concatenate([band_magnitudes(frames) for frames in stream.frames(WINDOW, HOP)])
+            magnitudes = np.concatenate([BANDS.magnitudes(frames) for frames in stream.frames(WINDOW, HOP)])
             magnitudes *= LOUDEST / max(magnitudes.max(), 1e-6)
             self.clips.append((magnitudes.astype(np.float16), np.array(line["beats"]), np.array(line["downbeats"])))
 

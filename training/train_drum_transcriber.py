@@ -50,6 +50,7 @@ from diffusers_jasco.data.synthetic.rendering import find_soundfonts, get_render
 from diffusers_jasco.evaluation.metrics.drum_hits import match_onsets
 from diffusers_jasco.extraction import separate_drums
 from diffusers_jasco.extraction.drum_hit_model import (
+    BANDS,
     FRAME_RATE,
     HOP,
     LOUDEST,
@@ -57,7 +58,6 @@ from diffusers_jasco.extraction.drum_hit_model import (
     VOICES,
     WINDOW,
     DrumHitModel,
-    band_magnitudes,
 )
 from diffusers_jasco.extraction.drum_hits import choose_hits, pick_hits
 from diffusers_jasco.training.checks import check_options
@@ -339,7 +339,7 @@ def _make_clip(
     loudest = _loudest(audio)
     if kind < 1 - ALONE and separated:
         audio = separate_drums(torch.from_numpy(audio)[None], RATE, method="builtin")[0][0].numpy()
-    magnitudes = np.concatenate([band_magnitudes(frames) for frames in frame_blocks([audio], WINDOW, HOP)])
+    magnitudes = np.concatenate([BANDS.magnitudes(frames) for frames in frame_blocks([audio], WINDOW, HOP)])
     scale = LOUDEST / max(loudest, 1e-6)
     factor = GAIN * scale * volume
     played = [
@@ -349,7 +349,7 @@ def _make_clip(
 
 
 def _loudest(audio: np.ndarray) -> float:
-    return float(max(band_magnitudes(frames).max() for frames in frame_blocks([audio], WINDOW, HOP)))
+    return float(max(BANDS.magnitudes(frames).max() for frames in frame_blocks([audio], WINDOW, HOP)))
 
 
 def make_targets(hits: list[tuple[int, float, float]], num_frames: int) -> tuple[np.ndarray, np.ndarray]:

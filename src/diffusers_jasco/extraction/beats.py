@@ -25,7 +25,7 @@ import torch
 
 from ..audio.stream import AudioStream
 from ..utils.spooling import SpooledRows
-from .beat_model import FRAME_RATE, HOP, LOUDEST, NUM_BANDS, RATE, WINDOW, BeatModel, band_magnitudes
+from .beat_model import BANDS, FRAME_RATE, HOP, LOUDEST, NUM_BANDS, RATE, WINDOW, BeatModel
 from .progress import SecondsBar
 
 
@@ -132,7 +132,7 @@ def _read_magnitudes(stream: AudioStream, magnitudes: SpooledRows, progress: boo
     with SecondsBar("beats", stream.duration, progress) as bar:
         for frames in stream.frames(WINDOW, HOP):
             # Half precision is enough: waveforms within ±1 have magnitudes up to 320.
-            part = band_magnitudes(frames).clip(max=_LARGEST).astype(np.float16)
+            part = BANDS.magnitudes(frames).clip(max=_LARGEST).astype(np.float16)
             magnitudes.append(part)
             parts.append(part.max(axis=1))
             bar.update(len(frames) / FRAME_RATE)

@@ -15,15 +15,13 @@
 
 """The network of the drum transcription: a convolutional network on a spectrogram."""
 
-from functools import lru_cache
-
-import numpy as np
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import nn
 from torch.nn import functional as F
 
+from ..audio.bands import LogBands
 from ..controls.drum_machine import DRUMS
 
 
@@ -32,38 +30,11 @@ WINDOW = 1280  # samples: 40 ms
 HOP = 320  # samples: 10 ms
 FRAME_RATE = RATE / HOP  # Hz
 
-_BANDS_PER_OCTAVE = 8
-_LOWEST = 40.0  # Hz
 NUM_BANDS = 70  # 8.6 octaves, up to 15.8 kHz
+BANDS = LogBands(RATE, WINDOW, lowest=40.0, per_octave=8, count=NUM_BANDS)
 LOUDEST = 60.0  # magnitude to which the maximum of a recording is scaled before compression
 
 VOICES = tuple(DRUMS)
-
-
-@lru_cache(maxsize=1)
-def _band_weights() -> np.ndarray:
-    """Weights (FFT bins, bands): raised cosines on a logarithmic scale, at least one bin to either side."""
-    bin_width = RATE / WINDOW
-    frequencies = np.arange(WINDOW // 2 + 1) * bin_width
-    centers = _LOWEST * 2 ** (np.arange(NUM_BANDS) / _BANDS_PER_OCTAVE)
-    widths = np.maximum(centers * (2 ** (1 / _BANDS_PER_OCTAVE) - 1), bin_width)
-    distance = np.clip((frequencies[:, None] - centers) / widths, -1, 1)
-    weights = 0.5 + 0.5 * np.cos(np.pi * distance)
-    return (weights / weights.sum(axis=0)).astype(np.float32)
-
-
-def band_magnitudes(frames: np.ndarray) -> np.ndarray:
-    r"""
-    Computes magnitudes in bands of an eighth of an octave.
-
-    Args:
-        frames (`np.ndarray` of shape `(frames, WINDOW)`): overlapping frames of mono audio at 32 kHz.
-
-    Returns:
-        `np.ndarray` of shape `(frames, 70)`: float32; a sine of amplitude 1 has a magnitude of at most 320.
-    """
-    window = np.hanning(WINDOW + 1)[:-1].astype(np.float32)
-    return np.abs(np.fft.rfft(frames * window)).astype(np.float32) @ _band_weights()
 
 
 class DrumHitModel(ModelMixin, ConfigMixin):
@@ -109,7 +80,7 @@ class DrumHitModel(ModelMixin, ConfigMixin):
         r"""
         Args:
             magnitudes (`torch.Tensor` of shape `(batch, frames, 70)`):
-                Magnitudes from [`band_magnitudes`], scaled so that the maximum of the recording is `LOUDEST`.
+                Magnitudes from `BANDS`, scaled so that the maximum of the recording is `LOUDEST`.
 
         Returns:
             `tuple` of logits of an onset and levels of the hit, both `(batch, frames, 10)`, in the order of `VOICES`. A

@@ -25,7 +25,7 @@ import torch
 
 from ..audio.stream import AudioStream, frame_blocks, resample_blocks
 from ..utils.spooling import SpooledRows
-from .drum_hit_model import FRAME_RATE, HOP, LOUDEST, NUM_BANDS, RATE, VOICES, WINDOW, DrumHitModel, band_magnitudes
+from .drum_hit_model import BANDS, FRAME_RATE, HOP, LOUDEST, NUM_BANDS, RATE, VOICES, WINDOW, DrumHitModel
 from .drums import DrumStream
 from .progress import SecondsBar
 
@@ -116,7 +116,7 @@ def _read(
     highest, powers = 0.0, [np.zeros(0)]
     with SecondsBar("drum hits", duration, progress) as bar:
         for frames in frame_blocks(blocks, WINDOW, HOP):
-            part = band_magnitudes(frames).clip(max=_LARGEST)
+            part = BANDS.magnitudes(frames).clip(max=_LARGEST)
             highest = max(highest, float(part.max(initial=0)))
             powers.append(np.square(frames[:, (WINDOW - HOP) // 2 : (WINDOW + HOP) // 2]).mean(axis=1))
             if magnitudes is not None:
