@@ -23,7 +23,7 @@ import torch
 from diffusers_jasco.controls.chord_labels import NOTES
 from diffusers_jasco.controls.progressions import chords_from_progression
 from diffusers_jasco.extraction import extract_key
-from diffusers_jasco.extraction.key import _combine
+from diffusers_jasco.extraction.key import _combine, find_key_of_notes
 from diffusers_jasco.utils.errors import InputError
 
 from ..conftest import run_script
@@ -75,6 +75,19 @@ def test_files_and_lists(tmp_path):
         extract_key(tmp_path / "absent.wav")
     with pytest.raises(InputError, match="sampling_rate"):
         extract_key(audio)
+
+
+@pytest.mark.parametrize(
+    "mode, degrees", [("major", [0, 2, 4, 5, 7, 9, 11, 12]), ("minor", [0, 2, 3, 5, 7, 8, 11, 12])]
+)
+def test_the_keys_of_melodies(mode, degrees):
+    """Scales with longer notes on the tonic triad, in two octaves."""
+    for tonic, name in enumerate(NOTES):
+        lengths = [2.0 if index in (0, 2, 4, 7) else 1.0 for index in range(8)]
+        notes = [(60 + tonic + degree, 3.0 * i, 3.0 * i + lengths[i]) for i, degree in enumerate(degrees)]
+        assert find_key_of_notes(notes) == f"{name} {mode}"
+        assert find_key_of_notes([(pitch - 12, start, end) for pitch, start, end in notes]) == f"{name} {mode}"
+    assert find_key_of_notes([]) is None
 
 
 def test_features_are_relative_to_the_tonic():

@@ -85,6 +85,16 @@ def test_repeated_notes_in_salience_and_lead_sheets():
     assert lengths[:5] == [1] * 5
 
 
+def test_the_lead_sheet_of_a_voice_has_a_key_but_no_chords():
+    scale = [67, 69, 71, 72, 74, 76, 78, 79]
+    notes = [(key, 0.5 * i, 0.5 * i + 0.45) for i, key in enumerate(scale)]
+    sheet = extract_lead_sheet(play(notes, 4.5), RATE, bpm=120, beats_per_bar=4, melody_method="monophonic")
+    assert keys(sheet.melody) == scale and sheet.chords == () and sheet.key == "G major"
+    assert "chords" not in sheet.to_controls()
+    silence = extract_lead_sheet(torch.zeros(1, RATE), RATE, melody_method="monophonic")
+    assert (silence.chords, silence.melody, silence.key) == ((), (), "")
+
+
 def test_repeated_notes_have_an_empty_frame_before_them():
     notes = [(60, 0.0, 0.1), (60, 0.1, 0.2), (62, 0.2, 0.22), (62, 0.22, 0.24), (62, 0.24, 0.3), (60, 0.35, 0.36)]
     bins = notes_to_bins(notes, 20, 50.0).tolist()

@@ -15,6 +15,7 @@
 """Key estimation."""
 
 import json
+from collections.abc import Sequence
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
@@ -63,7 +64,35 @@ def extract_key(audio: Any, sampling_rate: int | None = None, progress: bool = F
     features, first = key_features(AudioStream(audio, sampling_rate, RATE), progress)
     if not first.any() and not features[:, :_NUM_CHORDS].any():
         return None
-    mode, tonic = np.unravel_index((_load_weights() @ features.T + first).argmax(), first.shape)
+    return _best_key(_load_weights() @ features.T + first)
+
+
+def find_key_of_notes(notes: Sequence[tuple[int, float, float]]) -> str | None:
+    r"""
+    Estimates the key of a melody without chords: the one whose weights of the treble chroma in [`extract_key`] correlate
+    best with the durations of the pitch classes. Neighboring and relative keys are confused more often than in music with
+    chords.
+
+    Args:
+        notes (`list` of `(MIDI number, start, end)`): the melody; times in seconds.
+
+    Returns:
+        `str` or `None`: as [`extract_key`]; `None` without notes.
+    """
+    if not notes:
+        return None
+    durations = np.zeros(12)
+    for pitch, start, end in notes:
+        durations[pitch % 12] += end - start
+    profiles = _load_weights()[:, -12:]
+    # Correlations, so that neither mode is favored: without the other features, mean and scale of weights have no meaning.
+    profiles = (profiles - profiles.mean(axis=1, keepdims=True)) / profiles.std(axis=1, keepdims=True)
+    return _best_key(profiles @ np.array([np.roll(durations, -tonic) for tonic in range(12)]).T)
+
+
+def _best_key(scores: np.ndarray) -> str:
+    """The key with the highest score (2 modes, 12 tonics)."""
+    mode, tonic = np.unravel_index(scores.argmax(), scores.shape)
     return f"{NOTES[tonic]} {MODES[mode]}"
 
 

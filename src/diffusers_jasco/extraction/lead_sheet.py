@@ -30,7 +30,7 @@ from ..utils.errors import InputError
 from ..utils.numbers import to_float, to_integer
 from .beats import RATE, Beats, extract_beats
 from .chords import extract_chords
-from .key import extract_key
+from .key import extract_key, find_key_of_notes
 from .melody import extract_bins
 from .singing import track_notes
 
@@ -70,8 +70,10 @@ def extract_lead_sheet(
 
     The sheet begins with the first beat of the music, without silence before it; a bar that begins before the first
     downbeat is a pick-up. If the beats are steady, the sheet has one tempo, otherwise one per bar. It has a single section
-    and no drum hits ([`extract_drum_hits`] transcribes them). A repeated note without a gap is one long note, except with
-    `melody_method="monophonic"`, which finds its onset.
+    and no drum hits ([`extract_drum_hits`] transcribes them). A repeated note without a gap is one long note.
+
+    With `melody_method="monophonic"`, for a single voice, repeated notes are separate notes, the sheet has no chords, and
+    its key is estimated from the notes.
 
     Args:
         audio (`str`, `os.PathLike`, `torch.Tensor` or `np.ndarray`, or a `list` of them):
@@ -112,6 +114,8 @@ def extract_lead_sheet(
         notes = _drop_errors(_close_gaps(bins_to_notes(melody, _FRAME_RATE)))
     beats = extract_beats(audio, sampling_rate, progress)
     grid = _BeatGrid(beats, duration, bpm, beats_per_bar)
+    if melody_method == "monophonic":
+        return _write(grid, duration, [], notes, find_key_of_notes(notes))
     chords = extract_chords(audio, sampling_rate, progress=progress, snap_to_beats=grid.within(duration))
     grid.move_downbeat(chords)
     return _write(grid, duration, chords, notes, extract_key(audio, sampling_rate, progress))
@@ -293,7 +297,7 @@ def _write(
     first = start + pickup
     count = max(math.ceil((end - first) / grid.per_bar), 1)
     tempo, changes_of_tempo = _tempos(grid, first, count)
-    estimated = changes[sounding[0] :] if sounding else [(NO_CHORD, start)]
+    estimated = changes[sounding[0] :] if sounding else [(label, start) for label, _ in changes[:1]]
     labels = {place(position): label for label, position in estimated if position < end}
     bars = bars_from_timeline(
         [(labels[position], position) for position in sorted(labels)],
