@@ -17,7 +17,8 @@
 import math
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,7 @@ from .utils.numbers import is_number, to_float
 
 __all__ = [
     "InputError",
+    "SingleVoice",
     "as_recording",
     "estimate_melody",
     "extract",
@@ -223,12 +225,32 @@ def _skip_chords(chords: Chords, start: float, is_excerpt: bool = False) -> Chor
 # 2. Melody
 
 
+@dataclass(frozen=True, eq=False)
+class SingleVoice:
+    r"""
+    A recording of a single voice (humming, singing, whistling) as `melody`: its notes are estimated with
+    `method="monophonic"` of [`~extraction.extract_melody`] instead of the method for mixes.
+
+    Args:
+        audio (`str`, `os.PathLike`, `tuple` or `dict`): a file, `(waveform, sampling_rate)` or `{"array",
+            "sampling_rate"}`.
+
+    Example:
+
+    ```py
+    >>> audio = pipe("80s pop, synth lead", melody=SingleVoice("hum.wav")).audios[0]
+    ```
+    """
+
+    audio: Any
+
+
 def is_melody(value: Any) -> bool:
     """
     Whether `value` is a single melody (a path, a recording, a matrix or a list of notes) instead of a list with one
     (or `None`) per prompt.
     """
-    if isinstance(value, (str, os.PathLike, np.ndarray, torch.Tensor)) or is_waveform(value):
+    if isinstance(value, (str, os.PathLike, np.ndarray, torch.Tensor, SingleVoice)) or is_waveform(value):
         return True
     if not isinstance(value, (list, tuple)) or len(value) == 0:
         return False
@@ -242,11 +264,12 @@ def read_melody(
     Reads a melody in any form: a file, a recording, a matrix, or a list of notes.
 
     Args:
-        melody (`str`, `os.PathLike`, `tuple`, `dict`, `torch.Tensor`, `np.ndarray` or `list`):
+        melody (`str`, `os.PathLike`, `tuple`, `dict`, `SingleVoice`, `torch.Tensor`, `np.ndarray` or `list`):
             A matrix or file that the functions of [`~controls.melody`] read; notes in any form that
             [`~controls.forms.notes_from_items`] reads; with `bpm`, notes as text (`"C4 D4 E4 -"`, see
             [`~controls.note_text.melody_from_text`]); or a recording (a file, `(waveform, sampling_rate)` or
-            `{"array", "sampling_rate"}`), whose melody is estimated with [`~extraction.extract_melody`].
+            `{"array", "sampling_rate"}`), whose melody is estimated with [`~extraction.extract_melody`], or a
+            [`SingleVoice`].
         num_frames (`int`):
             Number of frames of the music.
         frame_rate (`float`):
@@ -265,6 +288,7 @@ def read_melody(
     Raises:
         [`InputError`]: for invalid input, with the position of an invalid note, and for a `start` after the end.
         `FileNotFoundError`: if a file does not exist.
+        `ImportError`: for a [`SingleVoice`] without the package swift_f0.
     """
     start = to_float(start, "start", minimum=0, unit="seconds")
     reason: InputError | None = None
@@ -280,6 +304,16 @@ def read_melody(
 
 
 def _read_melody(melody: Any, num_frames: int, frame_rate: float, start: float) -> torch.Tensor:
+    if isinstance(melody, SingleVoice):
+        recording = as_recording(melody.audio, "melody")
+        if recording is None:
+            raise InputError(
+                f"`melody`: a `SingleVoice` has to be a recording, but is {shorten(melody.audio)}. Pass other melodies"
+                " without it.",
+                "melody",
+            )
+        extractor = partial(extract_melody, method="monophonic")
+        return estimate_melody(recording, num_frames, frame_rate, start, extractor)
     recording = as_recording(melody, "melody")
     if recording is not None:
         return estimate_melody(recording, num_frames, frame_rate, start)

@@ -29,7 +29,9 @@ from diffusers_jasco.commands.control_arguments import Controls
 from diffusers_jasco.commands.generate import build_parser, main
 from diffusers_jasco.controls.drum_machine import GROOVES
 from diffusers_jasco.controls.note_text import melody_from_text
+from diffusers_jasco.controls.previews import preview_melody
 from diffusers_jasco.controls.progressions import chords_from_progression
+from diffusers_jasco.extraction import extract_melody
 from diffusers_jasco.inputs import InputError, read_chords
 from diffusers_jasco.pipelines.pipeline_jasco_audio2audio import EDIT_STRENGTH, VARIATION_STRENGTH
 
@@ -176,6 +178,7 @@ def no_loading(monkeypatch):
         (["--melody", "C4 X4"], "--melody: the pitch of note 1"),
         (["--melody", "C D E F"], "notes need their octaves, such as 'C4 D4 E4 -'"),
         (["--melody", "C4, D4, E4"], "--melody"),
+        (["--melody", "C4 D4", "--melody_method", "monophonic"], "--melody_method requires an audio file as --melody"),
         (["--normalize_drums"], "--normalize_drums requires --drums or --groove"),
         (["--no-normalize_drums"], "normalize_drums requires --drums or --groove"),
         (["--key", "G", "--chords", "C:0 G:3"], "--key requires Roman numerals, but --chords has labels with times"),
@@ -334,6 +337,23 @@ def test_midi_files_with_a_track_are_compared(tmp_path, capsys):
     path.write_bytes((FIXTURES / "cases/named_melody.mid").read_bytes() + b"\0")
     assert run("--from", first, "--output", other) == 0
     assert "named.mid is not the file" in capsys.readouterr().err
+
+
+def test_a_hummed_melody(tmp_path):
+    pytest.importorskip("swift_f0")
+    hum = tmp_path / "hum.wav"
+    export_audio(preview_melody([(55, 0.0, 0.4), (57, 0.5, 0.9)], 1.0, 24000), hum, 24000)
+    paths = [tmp_path / name for name in ("mix.flac", "hum.flac", "notes.flac", "again.flac", "other.flac")]
+    assert run("pop", *QUICK, "--melody", hum, "--output", paths[0]) == 0
+    assert run("pop", *QUICK, "--melody", hum, "--melody_method", "monophonic", "--output", paths[1]) == 0
+    torch.save(extract_melody(hum, method="monophonic", frame_rate=25.0), tmp_path / "melody.th")
+    assert run("pop", *QUICK, "--melody", tmp_path / "melody.th", "--output", paths[2]) == 0
+    assert run("--from", paths[1], "--output", paths[3]) == 0
+    # Other melodies do not have a method.
+    assert run("--from", paths[1], "--melody", "A3", "--output", paths[4]) == 0
+    hummed, notes, again, other = (load_audio(path)[0] for path in paths[1:])
+    assert torch.equal(hummed, notes) and torch.equal(hummed, again) and not torch.equal(hummed, other)
+    assert read_metadata(paths[1])["melody_method"] == "monophonic" and "melody_method" not in read_metadata(paths[0])
 
 
 def test_one_of_several_waveforms_is_regenerated(tmp_path):

@@ -24,6 +24,7 @@ from diffusers_jasco.controls.melody import melody_from_notes, melody_from_salie
 from diffusers_jasco.data.synthetic.voices import VOICES, compose_melody, sing
 from diffusers_jasco.extraction import extract_lead_sheet, extract_melody, extract_salience, singing
 from diffusers_jasco.extraction.singing import track_notes
+from diffusers_jasco.inputs import InputError, SingleVoice, is_melody, read_melody
 
 from .test_melody import MELODY, RATE, play
 
@@ -104,6 +105,23 @@ def test_repeated_notes_have_an_empty_frame_before_them():
     apart = [(60, 0.0, 0.1), (62, 0.1, 0.2), (60, 0.24, 0.3)]
     matrix = melody_from_notes(apart, 20, 50.0)
     assert torch.equal(torch.where(matrix.any(1), matrix.argmax(1), -1).to(torch.int8), notes_to_bins(apart, 20, 50.0))
+
+
+def test_a_single_voice_as_a_control():
+    """A `SingleVoice` is read at the frame rate of the model, from `start` on, unlike a matrix."""
+    voice = play(REPEATED, 3.5)
+    for frame_rate in (25.0, 50.0):
+        matrix = extract_melody(voice, RATE, method="monophonic", frame_rate=frame_rate).T
+        num_frames = len(matrix)
+        assert torch.equal(read_melody(SingleVoice((voice, RATE)), num_frames, frame_rate), matrix)
+        first = round(1.2 * frame_rate)
+        late = read_melody(SingleVoice((voice, RATE)), num_frames - first, frame_rate, start=1.2)
+        assert (late == matrix[first:]).all(dim=1).float().mean() > 0.95
+    assert is_melody(SingleVoice("hum.wav")) and not is_melody([SingleVoice("hum.wav"), None])
+    with pytest.raises(InputError, match="`melody`: a `SingleVoice` has to be a recording, but is 'C4 D4'"):
+        read_melody(SingleVoice("C4 D4"), 10, 10.0, bpm=60)
+    with pytest.raises(FileNotFoundError):
+        read_melody(SingleVoice("absent.wav"), 10, 10.0)
 
 
 def test_noise_and_silence_have_no_notes():

@@ -40,7 +40,7 @@ from ..controls.lead_sheet import LeadSheet
 from ..controls.note_text import is_note_text
 from ..controls.progressions import PROGRESSIONS, bars_from_progression
 from ..generation.suggestions import Suggestion, plan_suggestion
-from ..inputs import InputError, read_beats, read_chords, read_drums, read_melody
+from ..inputs import InputError, SingleVoice, read_beats, read_chords, read_drums, read_melody
 from ..utils.arguments import integer, number
 from ..utils.bundled import resolve_checkpoint
 from ..utils.cli import without_warnings
@@ -91,6 +91,12 @@ def add_control_arguments(parser: argparse.ArgumentParser):
         "--melody",
         help="notes of one beat each ('C4 D4 E4 -': '-' holds, '.' rests, 'C4:2' lasts 2 beats), or a MIDI (song.mid,"
         " song.mid#vocals), .npz, .th, .pt or audio file",
+    )
+    add(
+        "--melody_method",
+        choices=("builtin", "monophonic"),
+        help="how the melody of an audio file is estimated: builtin for full music (default), or monophonic for a single"
+        " voice (humming, singing, whistling)",
     )
     add(
         "--start",
@@ -168,6 +174,7 @@ class Controls:
         if groove and args.beats_per_bar and args.bpm != NO_BPM:
             groove.check_beats_per_bar(args.beats_per_bar)
         self.drums = groove or args.drums or None
+        self.melody = SingleVoice(args.melody) if args.melody_method == "monophonic" else args.melody or None
         support = find_tempo_support(args.checkpoint)
         self.suggestion = self._plan_suggestion() if args.suggest else None
         self.suggested: LeadSheet | None = None  # known with the duration
@@ -207,7 +214,7 @@ class Controls:
             "drums": self.drums,
             "separate_drums": args.separate_drums,
             "normalize_drums": args.normalize_drums,
-            "melody": args.melody or None,
+            "melody": self.melody,
             "start": 0.0 if is_cut else args.start,
             "bpm": self._bpm(has_tempo_model),
             "beats_per_bar": args.beats_per_bar,
@@ -367,6 +374,10 @@ def _check_combination(args: argparse.Namespace, in_beats: set[str]):
         unset = (None, "") if name == "normalize_drums" else (None, "", False)
         if getattr(args, name) not in unset and not any(getattr(args, option) for option in options):
             raise InputError(f"`{name}` requires {' or '.join(f'`{option}`' for option in options)}.", name)
+    if args.melody_method is not None and not is_audio(args.melody):
+        raise InputError(
+            f"`melody_method` requires an audio file as `melody`, but it is {shorten(args.melody)}.", "melody_method"
+        )
     if args.key is not None and args.chords and not is_in_bars(args.chords):
         raise InputError("`key` requires Roman numerals, but `chords` has labels with times.", "key")
 

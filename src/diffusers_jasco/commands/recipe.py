@@ -50,6 +50,7 @@ _OVERRIDES = {
     "chords": {"progression", "key", "repeat_chords"},
     "progression": {"chords", "key", "repeat_chords"},
     "drums": {"groove", "separate_drums"},
+    "melody": {"melody_method"},
     "groove": {"drums", "separate_drums"},
     "lead_sheet": {"tune", "part", "transpose", "beats", "suggest"},
     "suggest": {"lead_sheet", "tune", "part", "transpose", "save_lead_sheet", "beats"},

@@ -386,8 +386,8 @@ class JascoPipeline(
                 `audiocraft_compatible`.
             melody (*optional*):
                 A melody for all prompts, or a list with one (or `None`) per prompt: a matrix `(53, frames)`, notes
-                `[(pitch, start, end), ...]`, notes as text (`"C4 D4 E4 -"`), a `.npz`, `.th`, `.pt` or `.mid` file, or
-                a recording; see [`~inputs.read_melody`].
+                `[(pitch, start, end), ...]`, notes as text (`"C4 D4 E4 -"`), a `.npz`, `.th`, `.pt` or `.mid` file, a
+                recording, or a [`~inputs.SingleVoice`], a recording of a voice alone; see [`~inputs.read_melody`].
             start (`float` or `list[float]`, defaults to `0.0`):
                 Offset in seconds into files and recordings (also in memory) at which the music begins, for all prompts
                 or one per prompt: the chord and the note that sound there begin at 0. Controls given as lists, strings
