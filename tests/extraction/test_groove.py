@@ -230,13 +230,22 @@ def test_invalid_arguments():
         extract_groove(torch.zeros(1, 10), RATE, bpm=1000)
     with pytest.raises(InputError, match="hit 1 has to be a drum of kick"):
         groove_from_hits([("kick", 0.0, 1.0), ("gong", 1.0, 1.0)])
-    for invalid in (5, ("kick", 1.0), ("kick", "1", 1.0), ("kick", float("nan"), 1.0), ("kick", 0.0, 1.5)):
+    for invalid in (
+        5,
+        ("kick", 1.0),
+        ("kick", "1", 1.0),
+        ("kick", float("nan"), 1.0),
+        ("kick", 0.0, 1.5),
+        ("kick", -1.0, 1.0),
+    ):
         with pytest.raises(InputError, match="hit 0 has to be a drum"):
             groove_from_hits([invalid])
     with pytest.raises(InputError, match="`hits` has to be a list"):
         groove_from_hits(None)
     with pytest.raises(InputError, match="`duration` has to be a number of seconds above 0"):
         groove_from_hits(hits, duration=0)
+    with pytest.raises(InputError, match="`duration` is 2 s, but the last of the `hits` starts at 3.8"):
+        groove_from_hits(hits, duration=2.0)
 
 
 def test_invalid_beats():
@@ -248,5 +257,13 @@ def test_invalid_beats():
     ):
         with pytest.raises(InputError, match=message):
             groove_from_hits(hits, Beats(times, [], None, None))
+    for invalid in (["a", "b"], [[0.0, 1.0], [2.0, 3.0]]):
+        with pytest.raises(InputError, match="`beats` has to have lists of beats and downbeats"):
+            groove_from_hits(hits, Beats(invalid, [], None, None))
+    for tempo in (0, -5, float("nan"), "fast"):
+        with pytest.raises(InputError, match="`beats.tempo` has to be None or a number of beats per minute above 0"):
+            groove_from_hits(hits, Beats([0.0, 0.5, 1.0], [], tempo, "4/4"))
+    with pytest.raises(InputError, match="`beats.time_signature` has to be None or one of 2/4, 3/4, 4/4, 6/8"):
+        groove_from_hits(hits, Beats([0.0, 0.5, 1.0], [], 120.0, "5/4"))
     with pytest.raises(InputError, match="`beats` has to be the result of `extract_beats`"):
         groove_from_hits(hits, [0.0, 0.5, 1.0])

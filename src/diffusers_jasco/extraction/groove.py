@@ -25,11 +25,13 @@ from ..audio.stream import AudioStream
 from ..controls.beats import FASTEST, SLOWEST
 from ..controls.drum_machine import DRUMS, Groove
 from ..utils.errors import EmptyInputError, InputError, shorten
-from ..utils.numbers import to_float, to_integer
+from ..utils.numbers import is_number, to_float, to_integer
 from .beats import RATE, Beats, extract_beats
 from .drum_hits import Hits, extract_drum_hits
 
 
+# Two bars of 2/4 are one of 4/4.
+_BEATS_PER_BAR = {"2/4": 4, "3/4": 3, "4/4": 4, "6/8": 2}
 _MOST_BARS = 16
 _MOST_STEPS = 256
 _TOGETHER = 0.015  # seconds within which hits are one onset
@@ -127,6 +129,10 @@ def groove_from_hits(
     if duration is not None:
         duration = to_float(duration, "duration", above=0, unit="seconds")
     drums, starts, loudness = _check_hits(hits)
+    if duration is not None and duration < starts[-1] - 0.01:
+        raise InputError(
+            f"`duration` is {duration:g} s, but the last of the `hits` starts at {starts[-1]:g} s.", "duration"
+        )
     beats = _check_beats(beats)
     feel = _find_feel(drums, starts, beats, bpm, duration, beats_per_bar)
     steps, num_steps = feel.steps(starts), None
@@ -136,7 +142,7 @@ def groove_from_hits(
         beats_per_bar = beats_per_bar or _meter_of_loop(steps, drums, loudness, feel, beats.time_signature)
         size = beats_per_bar * feel.steps_per_beat
     else:
-        beats_per_bar = beats_per_bar or {"3/4": 3, "6/8": 2}.get(beats.time_signature or "", 4)
+        beats_per_bar = beats_per_bar or _BEATS_PER_BAR[beats.time_signature or "4/4"]
         size = beats_per_bar * feel.steps_per_beat
         steps -= _first_step(steps, drums, loudness, feel, size, beats, starts)
     pattern = _fold(steps, drums, loudness, size, bars, num_steps)
@@ -171,11 +177,11 @@ def _check_hits(hits: Hits) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             drum, start, velocity = hit
             if not isinstance(drum, str) or drum not in DRUMS:
                 raise ValueError
-            checked.append((drum, to_float(start, "hits"), to_float(velocity, "hits", above=0, maximum=1)))
+            checked.append((drum, to_float(start, "hits", 0), to_float(velocity, "hits", above=0, maximum=1)))
         except (TypeError, ValueError) as error:
             raise InputError(
-                f"`hits`: hit {number} has to be a drum of {', '.join(DRUMS)}, a start in seconds, and a velocity above 0"
-                f" and at most 1, but is {shorten(hit)}.",
+                f"`hits`: hit {number} has to be a drum of {', '.join(DRUMS)}, a start in seconds, at least 0, and a"
+                f" velocity above 0 and at most 1, but is {shorten(hit)}.",
                 "hits",
             ) from error
     if not checked:
@@ -189,9 +195,27 @@ def _check_beats(beats: Beats | None) -> Beats:
         return Beats([], [], None, None)
     if not isinstance(beats, Beats):
         raise InputError(f"`beats` has to be the result of `extract_beats`, but is {shorten(beats)}.", "beats")
-    times = np.array(beats.beats, dtype=float)
-    if not (np.isfinite(times).all() and np.isfinite(np.array(beats.downbeats, dtype=float)).all()):
+    try:
+        times, downbeats = (np.array(values, dtype=float) for values in (beats.beats, beats.downbeats))
+    except (TypeError, ValueError):
+        times = downbeats = np.zeros((0, 0))
+    if times.ndim != 1 or downbeats.ndim != 1:
+        raise InputError(
+            f"`beats` has to have lists of beats and downbeats in seconds, but is {shorten(beats)}.", "beats"
+        )
+    if not (np.isfinite(times).all() and np.isfinite(downbeats).all()):
         raise InputError("`beats` has times that are not finite.", "beats")
+    if beats.tempo is not None and not (is_number(beats.tempo) and 0 < beats.tempo < math.inf):
+        raise InputError(
+            f"`beats.tempo` has to be None or a number of beats per minute above 0, but is {shorten(beats.tempo)}.",
+            "beats",
+        )
+    if beats.time_signature not in (None, *_BEATS_PER_BAR):
+        raise InputError(
+            f"`beats.time_signature` has to be None or one of {', '.join(_BEATS_PER_BAR)}, but is"
+            f" {shorten(beats.time_signature)}. Set `beats_per_bar` for others.",
+            "beats",
+        )
     intervals = np.diff(times)
     if (intervals <= 0).any():
         number = int((intervals <= 0).argmax()) + 1
