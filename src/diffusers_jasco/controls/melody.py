@@ -327,11 +327,7 @@ def melody_from_notes(
                 "melody",
                 position,
             )
-        inside = pitch
-        if pitch < LOWEST_PITCH:
-            inside += 12 * math.ceil((LOWEST_PITCH - pitch) / 12)
-        elif pitch > HIGHEST_PITCH:
-            inside -= 12 * math.ceil((pitch - HIGHEST_PITCH) / 12)
+        inside = fold_pitch(pitch)
         folded += inside != pitch
         # Tolerance for times such as 0.58 s, which is frame 28.999999999999996 at 50 Hz.
         first, last = (math.ceil(min(time, duration) * frame_rate - 1e-6) for time in (start, end))
@@ -369,6 +365,13 @@ def melody_from_notes(
             f"`melody`: {len(after)} note(s) start after the end of the music ({duration:g} s) and are not used."
         )
     return matrix
+
+
+def fold_pitch(pitch: int) -> int:
+    """Transposes a MIDI number to G2–B6 by octaves."""
+    if pitch < LOWEST_PITCH:
+        return LOWEST_PITCH + (pitch - LOWEST_PITCH) % 12
+    return HIGHEST_PITCH - (HIGHEST_PITCH - pitch) % 12 if pitch > HIGHEST_PITCH else pitch
 
 
 def melody_from_midi(
@@ -430,18 +433,22 @@ def melody_from_midi(
 
 def melody_to_notes(matrix: torch.Tensor | np.ndarray, frame_rate: float) -> list[tuple[int, float, float]]:
     r"""
-    Converts a melody matrix to notes: runs of frames with the same semitone.
+    Converts a melody matrix to notes: runs of frames with the same semitone. Times in seconds fit pipelines of any frame
+    rate, unlike the matrix.
 
     Args:
         matrix (`torch.Tensor` or `np.ndarray` of shape `(53, frames)` or `(frames, 53)`):
-            The melody; see [`orient_matrix`] for square matrices.
-        frame_rate (`float`): frame rate in Hz.
+            The melody: semitones from G2 (row 0, MIDI 43) to B6 (row 52, MIDI 95). If a frame has several, the one with
+            the highest value counts. See [`orient_matrix`] for square matrices.
+        frame_rate (`float`): frame rate of the matrix in Hz: the one with which it was extracted.
 
     Returns:
-        `list` of `(MIDI number, start, end)`, in seconds. Repeated notes without a rest between them are merged.
+        `list` of `(MIDI number, start, end)` in temporal order: MIDI numbers from 43 to 95, and times in seconds, which
+        are multiples of `1 / frame_rate`. Repeated notes without an empty frame between them are merged. Notes that were
+        transposed by octaves to fit the matrix stay transposed.
 
     Raises:
-        [`InputError`]: if the shape is invalid or values are not finite.
+        [`InputError`]: if the shape is invalid, values are not finite, or the frame rate is not positive.
     """
     frame_rate = to_float(frame_rate, "frame_rate", above=0, unit="frames per second")
     return frames_to_notes(orient_matrix(matrix), frame_rate)

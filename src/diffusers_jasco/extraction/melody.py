@@ -33,6 +33,7 @@ from ..controls.melody import (
     SALIENCE_RATE,
     bins_from_salience,
     bins_to_matrix,
+    fold_pitch,
     notes_to_bins,
 )
 from ..utils.errors import InputError
@@ -40,7 +41,7 @@ from ..utils.numbers import to_float
 from . import deep_salience
 from .progress import SecondsBar
 from .salience_model import CONTEXT, HOP, RATE, SalienceModel, log_frequency_levels
-from .singing import track_notes
+from .singing import Note, track_notes
 
 
 logger = logging.get_logger(__name__)
@@ -86,8 +87,8 @@ def extract_melody(
 
     Returns:
         `torch.Tensor` of shape `(53, frames)`: 1 where a semitone from G2 (row 0, MIDI 43) to B6 sounds, at most one
-        per frame. Pitches outside this range are transposed by octaves (`"monophonic"`) or ignored. For a list of
-        recordings, a list of matrices.
+        per frame. Notes outside this range are transposed by octaves, with a warning (`"monophonic"`), or ignored (the
+        other methods). For a list of recordings, a list of matrices.
 
     Raises:
         `FileNotFoundError`: if a file does not exist.
@@ -128,7 +129,7 @@ def extract_bins(
     # Tolerance for durations such as 10.000000000000002 s.
     num_frames = math.ceil(stream.duration * frame_rate - 1e-6)
     if method == "monophonic":
-        return notes_to_bins(track_notes(audio, sampling_rate, progress), num_frames, frame_rate)
+        return notes_to_bins(_fold(track_notes(audio, sampling_rate, progress)), num_frames, frame_rate)
     return bins_from_salience(_extract(stream, method, threshold, weights, progress), num_frames, frame_rate)
 
 
@@ -159,7 +160,7 @@ def extract_salience(
     stream = AudioStream(audio, sampling_rate, RATE)
     count = _num_frames(stream)
     if method == "monophonic":
-        notes = track_notes(audio, sampling_rate, progress)
+        notes = _fold(track_notes(audio, sampling_rate, progress))
         salience = bins_to_matrix(notes_to_bins(notes, count, SALIENCE_RATE, _SALIENCE_GAP)).T.numpy()
     else:
         salience, count = np.zeros((MELODY_BINS, count), dtype=np.float32), 0
@@ -168,6 +169,17 @@ def extract_salience(
             count += len(block)
     frequencies = 440 * 2 ** ((np.arange(LOWEST_PITCH, HIGHEST_PITCH + 1) - 69) / 12)
     return np.ascontiguousarray(salience[:, :count]), np.arange(count) / SALIENCE_RATE, frequencies
+
+
+def _fold(notes: list[Note]) -> list[Note]:
+    """Transposes notes outside G2–B6 by octaves, with a warning."""
+    folded = [(fold_pitch(pitch), start, end) for pitch, start, end in notes]
+    if moved := sum(before != after for before, after in zip(notes, folded)):
+        logger.warning(
+            f"{moved} of {len(notes)} notes of the melody ({moved / len(notes):.0%}) {'was' if moved == 1 else 'were'}"
+            " outside G2–B6 and transposed by octaves, so that the melody may jump."
+        )
+    return folded
 
 
 def _check_method(method: Method, threshold: float, weights: str | os.PathLike | None) -> Method:

@@ -32,7 +32,6 @@ import numpy as np
 import torch
 
 from ..audio.stream import AudioStream
-from ..controls.melody import HIGHEST_PITCH, LOWEST_PITCH
 from ..utils.optional_imports import import_optional
 from .progress import SecondsBar
 
@@ -73,8 +72,8 @@ def track_notes(audio: Any, sampling_rate: int | None = None, progress: bool = F
         audio, sampling_rate, progress: as [`extract_melody`].
 
     Returns:
-        `list` of `(MIDI number, start, end)` in seconds, in temporal order and without overlaps. Notes outside G2–B6
-        are transposed by octaves. Repeated notes are separate notes, even without a gap.
+        `list` of `(MIDI number, start, end)` in seconds, in temporal order and without overlaps, also outside the range
+        of the melody control (G2–B6). Repeated notes are separate notes, even without a gap.
 
     Raises: as [`extract_melody`].
     """
@@ -92,7 +91,7 @@ def track_notes(audio: Any, sampling_rate: int | None = None, progress: bool = F
             continue
         if notes and start - notes[-1][2] < _GAP:
             notes[-1] = (*notes[-1][:2], start)
-        notes.append((_fold(note), start, min(last * _HOP / RATE, stream.duration)))
+        notes.append((note, start, min(last * _HOP / RATE, stream.duration)))
     return notes
 
 
@@ -221,10 +220,3 @@ def _fit(
             notes.append((int(ended[frame]), int(first[frame]), frame + 1))
         frame = int(first[frame]) - 1
     return notes[::-1]
-
-
-def _fold(note: int) -> int:
-    """Transposes a MIDI number to G2–B6 by octaves."""
-    if note < LOWEST_PITCH:
-        return LOWEST_PITCH + (note - LOWEST_PITCH) % 12
-    return HIGHEST_PITCH - (HIGHEST_PITCH - note) % 12 if note > HIGHEST_PITCH else note

@@ -27,7 +27,7 @@ from ...audio.loudness import limit_peaks
 from ...utils.errors import InputError
 from ..chord_syntax import NO_CHORD, is_no_chord
 from ..drum_machine import Groove, find_groove, play_hits, to_velocity
-from ..melody import HIGHEST_PITCH, LOWEST_PITCH
+from ..melody import HIGHEST_PITCH, LOWEST_PITCH, fold_pitch
 from .bars import Bar, TimeSignature
 
 
@@ -258,12 +258,7 @@ def _fold(melody: tuple[tuple[int, Fraction, Fraction], ...]) -> Iterator[tuple[
     if outside := count_outside(octaves):
         logger.warning(f"{outside} note(s) of the melody outside G2–B6 were transposed by octaves.")
     for pitch, start, end in melody:
-        pitch += 12 * octaves
-        if pitch < LOWEST_PITCH:
-            pitch += 12 * math.ceil((LOWEST_PITCH - pitch) / 12)
-        elif pitch > HIGHEST_PITCH:
-            pitch -= 12 * math.ceil((pitch - HIGHEST_PITCH) / 12)
-        yield pitch, start, end
+        yield fold_pitch(pitch + 12 * octaves), start, end
 
 
 # Drums
