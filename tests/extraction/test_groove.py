@@ -83,12 +83,13 @@ def test_a_groove_in_a_mix():
 
 
 @pytest.mark.parametrize("name", GROOVES)
-def test_steps_from_exact_hits(name):
+def test_steps_from_exact_hits(name, caplog):
     groove = GROOVES[name]
     beats = true_beats(groove, 13.0, beats_per_bar=groove.beats_per_bar)
     estimate = groove_from_hits(groove.hits(13.0), beats)
     assert estimate.tracks == groove.tracks and estimate.steps_per_beat == groove.steps_per_beat
     assert estimate.bpm == pytest.approx(groove.bpm)
+    assert not caplog.text
 
 
 def test_swing_is_found_where_swung_steps_are_hit():
@@ -211,6 +212,23 @@ def test_drums_without_a_pattern():
         groove_from_hits(hits, true_beats(Groove({"tom": "x"}, 120), 120.0))
     with pytest.raises(InputError, match="at most 256 steps"):
         groove_from_hits(GROOVES["waltz"].hits(60.0), bpm=144, beats_per_bar=7, bars=16)
+
+
+def test_noise_is_reported(caplog):
+    noise = 0.1 * torch.randn(1, 12 * RATE, generator=torch.Generator().manual_seed(0))
+    extract_groove(noise, RATE, separate_drums=False)
+    assert "The groove may not be that of the drums" in caplog.text
+
+
+def test_a_groove_that_is_nearly_empty_is_reported(caplog):
+    groove_from_hits([("kick", 0.7, 1.0)], bpm=120, duration=4.0)
+    assert "it has 1 hit in 4 beats, and 1 of the 1 hits that were found (1 kick)" in caplog.text
+
+
+def test_a_groove_without_most_of_the_hits_is_reported(caplog):
+    groove = GROOVES["disco"]
+    groove_from_hits(groove.hits(8.0), true_beats(replace(groove, bpm=120), 8.0))  # wrong beats
+    assert "5 of the 86 hits that were found (16 kick, 47 hat, 15 open hat, 8 snare)" in caplog.text
 
 
 def test_no_drums_is_an_error():

@@ -16,10 +16,12 @@
 """Steps of a drum machine from recorded drums."""
 
 import math
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from diffusers.utils import logging
 
 from ..audio.stream import AudioStream
 from ..controls.beats import FASTEST, SLOWEST
@@ -29,6 +31,8 @@ from ..utils.numbers import is_number, to_float, to_integer
 from .beats import RATE, Beats, extract_beats
 from .drum_hits import Hits, extract_drum_hits
 
+
+logger = logging.get_logger(__name__)
 
 # Two bars of 2/4 are one of 4/4.
 _BEATS_PER_BAR = {"2/4": 4, "3/4": 3, "4/4": 4, "6/8": 2}
@@ -78,6 +82,8 @@ def extract_groove(
 
     Returns:
         [`Groove`]: for a list of recordings, a list.
+
+    A groove that is nearly empty, or has less than half of the hits, is reported in a warning.
 
     Raises:
         `FileNotFoundError`: if a file does not exist.
@@ -145,7 +151,9 @@ def groove_from_hits(
         beats_per_bar = beats_per_bar or _BEATS_PER_BAR[beats.time_signature or "4/4"]
         size = beats_per_bar * feel.steps_per_beat
         steps -= _first_step(steps, drums, loudness, feel, size, beats, starts)
+    steps = steps - int(steps.min()) // size * size
     pattern = _fold(steps, drums, loudness, size, bars, num_steps)
+    _warn_if_sparse(pattern, steps, drums, feel.steps_per_beat)
     tracks = {
         drum: _round_velocities(pattern[drum]) if velocities else _write(pattern[drum])
         for drum in DRUMS
@@ -542,7 +550,6 @@ def _fold(
     steps: np.ndarray, drums: np.ndarray, loudness: np.ndarray, size: int, bars: int | None, num_steps: int | None
 ) -> Pattern:
     """The pattern of hits in bars of a number of steps; `num_steps` is the length of a loop."""
-    steps = steps - int(steps.min()) // size * size
     length = -(-(num_steps or int(steps.max()) + 1) // size)  # bars
     if bars is not None and bars > length:
         lasting = f"{length} bar{'s' if length > 1 else ''}"
@@ -611,6 +618,24 @@ def _median_pattern(
                 [np.median(column[column > 0]) if hit else 0.0 for column, hit in zip(columns, is_hit)]
             )
     return pattern, errors
+
+
+_FEWEST_HITS = 0.5  # per beat, of a groove that is not nearly empty
+
+
+def _warn_if_sparse(pattern: Pattern, steps: np.ndarray, drums: np.ndarray, steps_per_beat: int):
+    """Warns if a pattern is nearly empty, or lacks most of the hits."""
+    size = len(next(iter(pattern.values())))
+    num_hits = sum(int((values > 0).sum()) for values in pattern.values())
+    kept = sum(drum in pattern and pattern[drum][step % size] > 0 for drum, step in zip(drums, steps))
+    if num_hits >= _FEWEST_HITS * size / steps_per_beat and kept >= _SHARE * len(steps):
+        return
+    found = ", ".join(f"{count} {drum}" for drum, count in Counter(map(str, drums)).items())
+    logger.warning(
+        f"The groove may not be that of the drums: it has {num_hits} hit{'s' * (num_hits != 1)} in"
+        f" {size // steps_per_beat} beats, and {kept} of the {len(steps)} hits that were found ({found}). If the recording has drums, use an excerpt, or set `bpm`,"
+        " `beats_per_bar` or `bars`."
+    )
 
 
 _SOFT = 0.71  # velocity between those of "o" (0.5) and "x" (1)
