@@ -326,7 +326,8 @@ def _read_melody(melody: Any, num_frames: int, frame_rate: float, start: float) 
             return melody_from_npz(melody, num_frames, frame_rate, start=start)
         if suffix in (".th", ".pt"):
             first = round(start * frame_rate)
-            return melody_from_tensor_file(melody, first + num_frames)[first:]
+            # With `start`, the file may be longer or shorter than the music.
+            return melody_from_tensor_file(melody, first + num_frames, None if start else frame_rate)[first:]
         if not melody.strip():
             raise EmptyInputError("`melody` is an empty text.", "melody")
         if is_note_text(melody):
@@ -342,9 +343,7 @@ def _read_melody(melody: Any, num_frames: int, frame_rate: float, start: float) 
         raise EmptyInputError("`melody` is empty.", "melody")
     melody = to_melody_matrix(melody)
     if isinstance(melody, (torch.Tensor, np.ndarray)) and not is_note_table(melody):
-        matrix = melody_from_matrix(melody, num_frames)
-        _warn_of_other_length(melody, num_frames, frame_rate)
-        return matrix
+        return melody_from_matrix(melody, num_frames, frame_rate)
     notes, positions = notes_from_items(melody, num_frames / frame_rate)
     if isinstance(notes, (list, tuple)):
         try:
@@ -387,15 +386,6 @@ def estimate_melody(
     matrix = extract(extractor, excerpt, "melody", frame_rate=frame_rate)
     first = round(lead * frame_rate)
     return melody_from_matrix(matrix[:, first : first + num_frames], num_frames)
-
-
-def _warn_of_other_length(matrix: torch.Tensor | np.ndarray, num_frames: int, frame_rate: float):
-    length = matrix.shape[1] if matrix.shape[0] == MELODY_BINS else matrix.shape[0]
-    if not 0.75 * num_frames < length < 1.9 * num_frames:
-        logger.warning(
-            f"The matrix of `melody` has {length} frames ({length / frame_rate:g} s at the model's {frame_rate:g} Hz), but the"
-            f" music has {num_frames} ({num_frames / frame_rate:g} s). Does it have another frame rate?"
-        )
 
 
 # 3. Drums

@@ -154,9 +154,21 @@ def test_matrices_as_nested_lists():
         assert read_all("melody", nested, 2) == [NOTES, NOTES]
 
 
-def test_a_matrix_at_another_frame_rate_causes_a_warning(warnings):
-    read_melody(torch.ones(1, 53), 20, 10.0)
-    assert "another frame rate" in warnings.text
+@pytest.mark.parametrize(
+    "rate, start, warns", [(5.0, 0.0, True), (10.0, 0.0, False), (20.0, 0.0, True), (5.0, 1.0, False)]
+)
+def test_a_matrix_at_another_frame_rate_causes_a_warning(rate, start, warns, warnings, tmp_path):
+    matrix = torch.zeros(53, round(2.0 * rate))
+    matrix[17] = 1
+    torch.save(matrix, tmp_path / "melody.th")
+    # `start` does not apply to matrices in memory.
+    for melody in (tmp_path / "melody.th", *([] if start else [matrix])):
+        warnings.clear()
+        read_melody(melody, 20, 10.0, start)
+        assert ("another frame rate" in warnings.text) == warns
+    # Notes fit any frame rate.
+    warnings.clear()
+    assert read_melody(melody_to_notes(matrix, rate), 20, 10.0)[:, 17].all() and not warnings.records
 
 
 DRUM_FORMS = [(WAVE, RATE), [WAVE, RATE], (RATE, WAVE), [torch.ones(2, 100), np.int64(RATE)], ([1.0] * 100, RATE),

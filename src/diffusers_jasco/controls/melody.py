@@ -81,9 +81,12 @@ def orient_matrix(matrix: torch.Tensor | np.ndarray, name: str = "The matrix of 
     return matrix if by_row and not by_column else matrix.T
 
 
-def melody_from_matrix(matrix: torch.Tensor | np.ndarray, num_frames: int) -> torch.Tensor:
+def melody_from_matrix(
+    matrix: torch.Tensor | np.ndarray, num_frames: int, frame_rate: float | None = None
+) -> torch.Tensor:
     r"""
-    Pads or cuts a melody matrix at the frame rate of the model. Missing frames are silent; cutting causes a warning.
+    Pads or cuts a melody matrix at the frame rate of the model. Missing frames are silent; cutting causes a warning. At
+    another frame rate, use notes: see [`melody_to_notes`].
 
     Args:
         matrix (`torch.Tensor` or `np.ndarray` of shape `(53, frames)` or `(frames, 53)`):
@@ -91,6 +94,9 @@ def melody_from_matrix(matrix: torch.Tensor | np.ndarray, num_frames: int) -> to
             values cause a warning.
         num_frames (`int`):
             Number of frames of the music.
+        frame_rate (`float`, *optional*):
+            Frame rate of the music in Hz. With it, a matrix that is much shorter or longer than the music, probably
+            because it has another frame rate, causes a warning.
 
     Returns:
         `torch.Tensor` of shape `(num_frames, 53)`.
@@ -104,10 +110,17 @@ def melody_from_matrix(matrix: torch.Tensor | np.ndarray, num_frames: int) -> to
             "The matrix of `melody` is not one-hot: models are trained on at most one 1 per frame, so round or threshold it."
         )
 
-    surplus = matrix.shape[0] - num_frames
+    length = matrix.shape[0]
+    if frame_rate is not None and not 0.75 * num_frames < length < 1.9 * num_frames:
+        logger.warning(
+            f"The matrix of `melody` has {length} frames ({length / frame_rate:g} s at the model's {frame_rate:g} Hz), but the"
+            f" music has {num_frames} ({num_frames / frame_rate:g} s). If it has another frame rate, pass its notes instead:"
+            " `melody_to_notes(matrix, frame_rate)`."
+        )
+    surplus = length - num_frames
     if surplus > 0:
         logger.warning(
-            f"`melody` has {matrix.shape[0]} frames, but the music has {num_frames}: the last {surplus} are not used."
+            f"`melody` has {length} frames, but the music has {num_frames}: the last {surplus} are not used."
         )
     return F.pad(matrix[:num_frames], (0, 0, 0, max(0, -surplus))).contiguous()
 
@@ -261,7 +274,7 @@ def melody_from_npz(
     return melody
 
 
-def melody_from_tensor_file(path: str | os.PathLike, num_frames: int) -> torch.Tensor:
+def melody_from_tensor_file(path: str | os.PathLike, num_frames: int, frame_rate: float | None = None) -> torch.Tensor:
     r"""
     Reads a matrix that was saved with `torch.save`, as in AudioCraft's demo. Only tensors are loaded; no code in the
     file is executed.
@@ -269,6 +282,7 @@ def melody_from_tensor_file(path: str | os.PathLike, num_frames: int) -> torch.T
     Args:
         path (`str` or `os.PathLike`): `.th` or `.pt` file.
         num_frames (`int`): number of frames of the music.
+        frame_rate (`float`, *optional*): see [`melody_from_matrix`].
 
     Returns:
         `torch.Tensor` of shape `(num_frames, 53)`; see [`melody_from_matrix`].
@@ -287,7 +301,7 @@ def melody_from_tensor_file(path: str | os.PathLike, num_frames: int) -> torch.T
         raise InputError(
             f"`melody`: {path} has to contain a tensor, but contains a {type(matrix).__name__}.", "melody"
         )
-    return melody_from_matrix(matrix, num_frames)
+    return melody_from_matrix(matrix, num_frames, frame_rate)
 
 
 def melody_from_notes(
