@@ -17,6 +17,7 @@
 import math
 import pickle
 import re
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,14 @@ from diffusers_jasco.controls.chords import chords_from_bars, chords_from_roman
 from diffusers_jasco.controls.drum_machine import GROOVES, Groove
 from diffusers_jasco.controls.note_text import melody_from_text
 from diffusers_jasco.controls.progressions import chords_from_progression
-from diffusers_jasco.extraction import Beats, extract_beats, extract_chords, extract_melody, separate_drums
+from diffusers_jasco.extraction import (
+    Beats,
+    extract_beats,
+    extract_chords,
+    extract_lead_sheet,
+    extract_melody,
+    separate_drums,
+)
 from diffusers_jasco.inputs import InputError, is_beats, read_beats, read_chords, read_drums, read_melody
 from diffusers_jasco.per_prompt import encode_per_prompt
 
@@ -222,6 +230,28 @@ def test_extractors_name_the_argument_audio(tmp_path):
         assert failure(extractor, torch.zeros(9), RATE, method="best").argument == "method"
     error = failure(read_chords, path)
     assert "`chords`" in str(error) and "`audio`" not in str(error)
+
+
+@pytest.mark.parametrize(
+    "name, read",
+    [
+        ("chords", read_chords),
+        ("melody", partial(read_melody, num_frames=20, frame_rate=20.0)),
+        ("drums", partial(read_drums, sampling_rate=RATE, num_samples=RATE)),
+        ("drums", partial(read_drums, sampling_rate=RATE, num_samples=RATE, separate=True)),
+        ("beats", read_beats),
+        ("audio", extract_lead_sheet),
+        ("audio", partial(extract_lead_sheet, melody_method="monophonic")),
+    ],
+)
+def test_silent_recordings_cause_the_same_warning(name, read, warnings, tmp_path):
+    if "melody_method" in getattr(read, "keywords", {}):
+        pytest.importorskip("swift_f0")
+    path = export_audio(torch.zeros(1, RATE), tmp_path / "silence.wav", RATE)
+    warnings.clear()
+    read(path)
+    message = f"`{name}` is silent (below -70 LUFS): check the recording."
+    assert [record.levelname for record in warnings.records if record.message == message] == ["WARNING"]
 
 
 def test_errors_name_other_arguments():

@@ -92,15 +92,15 @@ class AudioStream:
             raise InputError(
                 "`sampling_rate` is only for waveforms: files contain their sampling rate.", "sampling_rate"
             )
-        self._source, self._channel = open_audio(audio), channel
-        self.rate, self.own_rate = rate, self._source.samplerate
-        self.duration = self._source.frames / self.own_rate  # seconds
+        self.source, self._channel = open_audio(audio), channel  # the open recording, for other readers
+        self.rate, self.own_rate = rate, self.source.samplerate
+        self.duration = self.source.frames / self.own_rate  # seconds
 
     def _read(self) -> Iterator[np.ndarray]:
         """Yields mono blocks at the sampling rate of the source."""
         if self._channel is None:
-            return (block.mean(axis=1) for block in self._source.blocks())
-        return (block[:, self._channel] for block in self._source.blocks())
+            return (block.mean(axis=1) for block in self.source.blocks())
+        return (block[:, self._channel] for block in self.source.blocks())
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """Yields blocks `(samples,)` of about 10 s in float32 at `rate`."""

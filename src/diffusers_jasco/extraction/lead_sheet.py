@@ -21,6 +21,7 @@ from typing import Any, Literal
 import numpy as np
 from diffusers.utils import logging
 
+from ..audio.levels import measure_levels, warn_of_silence
 from ..audio.stream import AudioStream
 from ..controls.beats import FASTEST, SLOWEST
 from ..controls.chord_labels import NO_CHORD
@@ -73,7 +74,7 @@ def extract_lead_sheet(
     and no drum hits ([`extract_drum_hits`] transcribes them). A repeated note without a gap is one long note.
 
     With `melody_method="monophonic"`, for a single voice, repeated notes are separate notes, the sheet has no chords, and
-    its key is estimated from the notes.
+    its key is estimated from the notes. A silent recording causes a warning.
 
     Args:
         audio (`str`, `os.PathLike`, `torch.Tensor` or `np.ndarray`, or a `list` of them):
@@ -106,19 +107,20 @@ def extract_lead_sheet(
     if melody_method not in _MELODY_METHODS:
         methods = ", ".join(map(repr, _MELODY_METHODS))
         raise InputError(f"`melody_method` has to be one of {methods}, but is {melody_method!r}.", "melody_method")
-    duration = AudioStream(audio, sampling_rate, RATE).duration
+    stream = AudioStream(audio, sampling_rate, RATE)
+    warn_of_silence(measure_levels(stream.source), "audio")
     if melody_method == "monophonic":
         notes = _drop_errors(track_notes(audio, sampling_rate, progress))
     else:
         melody = extract_bins(audio, sampling_rate, melody_method, frame_rate=_FRAME_RATE, progress=progress)
         notes = _drop_errors(_close_gaps(bins_to_notes(melody, _FRAME_RATE)))
     beats = extract_beats(audio, sampling_rate, progress)
-    grid = _BeatGrid(beats, duration, bpm, beats_per_bar)
+    grid = _BeatGrid(beats, stream.duration, bpm, beats_per_bar)
     if melody_method == "monophonic":
-        return _write(grid, duration, [], notes, find_key_of_notes(notes))
-    chords = extract_chords(audio, sampling_rate, progress=progress, snap_to_beats=grid.within(duration))
+        return _write(grid, stream.duration, [], notes, find_key_of_notes(notes))
+    chords = extract_chords(audio, sampling_rate, progress=progress, snap_to_beats=grid.within(stream.duration))
     grid.move_downbeat(chords)
-    return _write(grid, duration, chords, notes, extract_key(audio, sampling_rate, progress))
+    return _write(grid, stream.duration, chords, notes, extract_key(audio, sampling_rate, progress))
 
 
 # 1. Beats
