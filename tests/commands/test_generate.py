@@ -12,10 +12,11 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
+import json
 import math
 import runpy
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ from safetensors.torch import save_file
 
 from diffusers_jasco import JascoPipeline, export_audio, load_audio
 from diffusers_jasco.audio.metadata import read_metadata
-from diffusers_jasco.commands.control_arguments import Controls
+from diffusers_jasco.commands.control_arguments import Controls, accept_groove_as_drums
 from diffusers_jasco.commands.generate import build_parser, main
 from diffusers_jasco.controls.drum_machine import GROOVES
 from diffusers_jasco.controls.note_text import melody_from_text
@@ -155,6 +156,9 @@ def no_loading(monkeypatch):
         (["--progression", "axi"], "Did you mean 'axis'"),
         (["--progression", "axis", "--key", "Am minor"], "--key"),
         (["--groove", "bosanova"], "--groove: unknown groove 'bosanova'. Did you mean 'bossa nova'"),
+        (["--groove", "absent.groove.json"], "--groove: the file absent.groove.json does not exist"),
+        (["--drums", "absent.groove.json"], "--groove: the file absent.groove.json does not exist"),
+        (["--groove", FIXTURES / "chords-drums-melody/cases.json"], "cases.json is not a groove"),
         (["--groove", "rock"], "Did you mean 'rock backbeat'? All grooves: four on the floor, "),
         (
             ["--progression", "I-V-vi-IV"],
@@ -425,6 +429,17 @@ def test_grooves_progressions_and_notes_share_the_tempo(tmp_path):
         )
         for name, frames in expected.controls.items():
             assert torch.equal(conditioning.controls[name], frames)
+
+
+@pytest.mark.parametrize("option", ["--groove", "--drums"])
+def test_files_of_grooves(option, tmp_path):
+    file = tmp_path / "loop.groove.json"
+    file.write_text(json.dumps(asdict(GROOVES["waltz"])))
+    args = build_parser().parse_args([option, str(file), "--melody", "C4 D4 E4"])
+    accept_groove_as_drums(args)
+    assert args.groove == str(file) and args.drums is None
+    arguments = Controls(args).for_pipeline(4.0)
+    assert arguments["drums"] == GROOVES["waltz"] and arguments["bpm"] is None, "that of the groove"
 
 
 def test_chords_with_times_can_be_combined_with_a_groove(tmp_path):

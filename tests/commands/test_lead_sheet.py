@@ -14,6 +14,8 @@
 
 """The options of `jasco-generate` for lead sheets."""
 
+import json
+from dataclasses import asdict
 from fractions import Fraction as F
 
 import pytest
@@ -22,6 +24,7 @@ import torch
 from diffusers_jasco import load_audio
 from diffusers_jasco.audio.metadata import read_metadata
 from diffusers_jasco.commands.generate import main
+from diffusers_jasco.controls.drum_machine import Groove
 from diffusers_jasco.controls.lead_sheet import Bar, ChordMark, LeadSheet, Note, Section, read_lead_sheet
 
 from ..conftest import FIXTURES
@@ -69,6 +72,13 @@ def test_transposition_tempo_and_groove(song, tmp_path):
     assert music.shape[-1] == 2 * run(tmp_path / "b.wav", "--lead_sheet", song).shape[-1]
     assert read_lead_sheet(saved) == SHEET.transpose(2).with_tempo(120).with_groove("waltz")
     assert torch.equal(run(tmp_path / "c.wav", "--lead_sheet", saved), music)
+
+
+def test_a_groove_from_a_file(song, tmp_path):
+    saved, file, groove = tmp_path / "new.json", tmp_path / "loop.groove.json", Groove({"kick": "x...x..."}, 90)
+    file.write_text(json.dumps(asdict(groove)))
+    run(tmp_path / "a.wav", "--lead_sheet", song, "--groove", file, "--save_lead_sheet", saved)
+    assert read_lead_sheet(saved) == SHEET.with_groove(groove)
 
 
 def test_a_suggestion_is_saved(tmp_path):

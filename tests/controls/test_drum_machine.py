@@ -12,13 +12,14 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 import torch
 
-from diffusers_jasco.controls.drum_machine import DRUMS, GROOVES, Groove
+from diffusers_jasco.controls.drum_machine import DRUMS, GROOVES, Groove, read_groove
 from diffusers_jasco.evaluation.estimators.onsets import onsets_by_noise_flux
 from diffusers_jasco.evaluation.metrics.onsets import score_onsets
 from diffusers_jasco.utils.errors import InputError
@@ -106,3 +107,40 @@ def test_beats_per_bar_that_fit_a_groove(steps, fitting, others):
     for beats_per_bar in others:
         with pytest.raises(InputError, match=f"`beats_per_bar` is {beats_per_bar}, but the groove has"):
             groove.check_beats_per_bar(beats_per_bar)
+
+
+def test_a_groove_is_read_from_its_file(tmp_path):
+    for groove in (GROOVES["boom bap"], GROOVES["shuffle"], Groove({"kick": (1.0, 0.0, 0.4, 0.0)}, 97.5)):
+        (tmp_path / "loop.groove.json").write_text(json.dumps(asdict(groove)))
+        assert read_groove(tmp_path / "loop.groove.json").hits(4.0) == groove.hits(4.0)
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (b"", "loop.json is not JSON"),
+        (b"\xff\xfe{", "loop.json is not JSON"),
+        (b"[" * 100000, "loop.json is not JSON"),
+        (b"[1, 2]", "loop.json is not a groove, an object with the field `tracks`"),
+        (b'{"bpm": 120}', "loop.json is not a groove, an object with the field `tracks`"),
+        (b'{"tracks": {"kick": "x"}, "tempo": 90}', "loop.json: unknown field 'tempo'; known: tracks, bpm, swing"),
+        (b'{"tracks": {"gong": "x"}}', "loop.json: `tracks`: unknown drum 'gong'"),
+        (b'{"tracks": {"kick": "x", "hat": "xx"}}', "loop.json: `tracks` have to have the same number of steps"),
+        (b'{"tracks": {"kick": [1, NaN]}}', "loop.json: `tracks`: the steps of 'kick' have to be"),
+        (b'{"tracks": {"kick": [[1], 0]}}', "loop.json: `tracks`: the steps of 'kick' have to be"),
+        (b'{"tracks": {"kick": null}}', "loop.json: `tracks`: the steps of 'kick' have to be"),
+        (b'{"tracks": ["kick"]}', "loop.json: `tracks` has to contain the steps of at least one drum"),
+        (b'{"tracks": {"kick": "x"}, "bpm": "fast"}', "loop.json: `bpm` has to be a number"),
+        (b'{"tracks": {"kick": "x"}, "swing": null}', "loop.json: `swing` has to be a number"),
+    ],
+)
+def test_files_that_are_not_grooves_are_rejected(content, message, tmp_path):
+    (tmp_path / "loop.json").write_bytes(content)
+    with pytest.raises(InputError, match=message) as error:
+        read_groove(tmp_path / "loop.json")
+    assert error.value.argument == "path"
+
+
+def test_a_missing_groove_file():
+    with pytest.raises(FileNotFoundError, match="absent.json does not exist"):
+        read_groove("absent.json")

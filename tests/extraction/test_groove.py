@@ -13,7 +13,6 @@
 # limitations under the License.
 
 
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -21,7 +20,7 @@ import pytest
 import soundfile
 import torch
 
-from diffusers_jasco.controls.drum_machine import GROOVES, Groove
+from diffusers_jasco.controls.drum_machine import GROOVES, Groove, read_groove
 from diffusers_jasco.extraction import Beats, extract_groove, groove_from_hits
 from diffusers_jasco.utils.errors import EmptyInputError, InputError
 
@@ -200,9 +199,13 @@ def test_grooves_of_a_folder(tmp_path):
     soundfile.write(tmp_path / "music/silence.wav", 0 * loop, RATE)
     arguments = "--src_dir", tmp_path / "music", "--out_dir", tmp_path / "grooves"
     run_script("extract_grooves", *arguments, "--bars", 2, "--drums_only")
-    found = Groove(**json.loads((tmp_path / "grooves/loop.groove.json").read_text()))
+    found = read_groove(tmp_path / "grooves/loop.groove.json")
     assert_same(found, replace(groove, tracks={drum: 2 * steps for drum, steps in groove.tracks.items()}))
     assert "No drum hits were found" in (tmp_path / "grooves/errors.jsonl").read_text()
+    options = "--bpm", 58, "--beats_per_bar", 2, "--velocities", "--drums_only", "--override"
+    run_script("extract_grooves", *arguments, *options)
+    found = read_groove(tmp_path / "grooves/loop.groove.json")
+    assert found.bpm == 58 and found.beats_per_bar == 2 and not isinstance(found.tracks["kick"], str)
 
 
 def test_drums_without_a_pattern():

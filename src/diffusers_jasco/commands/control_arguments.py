@@ -35,7 +35,7 @@ from ..controls.chords import (
     read_bars,
     repeat_chords,
 )
-from ..controls.drum_machine import GROOVES, find_groove, is_groove_name
+from ..controls.drum_machine import GROOVES, Groove, find_groove, is_groove_file, is_groove_name, read_groove
 from ..controls.lead_sheet import LeadSheet
 from ..controls.note_text import is_note_text
 from ..controls.progressions import PROGRESSIONS, bars_from_progression
@@ -78,9 +78,14 @@ def add_control_arguments(parser: argparse.ArgumentParser):
     add("--repeat_chords", action="store_true", help="repeat --chords until the end")
     add(
         "--drums",
-        help="recording of drums (with --separate_drums, of full music), or a MIDI file (song.mid, song.mid#drums)",
+        help="recording of drums (with --separate_drums, of full music), MIDI file (song.mid, song.mid#drums), or groove"
+        " (loop.groove.json)",
     )
-    add("--groove", metavar="NAME", help=f"drum machine instead of --drums; one of: {', '.join(GROOVES)}")
+    add(
+        "--groove",
+        metavar="NAME",
+        help=f"drum machine instead of --drums; a file such as loop.groove.json, or one of: {', '.join(GROOVES)}",
+    )
     add("--separate_drums", action="store_true", help="extract the drums from the recording --drums first")
     add(
         "--normalize_drums",
@@ -169,8 +174,7 @@ class Controls:
         self.args = args
         self._in_beats = options_in_beats(args)
         _check_combination(args, self._in_beats)
-        with _rename_errors("groove"):
-            groove = None if args.groove is None else find_groove(args.groove)
+        groove = None if args.groove is None else read_groove_option(args.groove)
         if groove and args.beats_per_bar and args.bpm != NO_BPM:
             groove.check_beats_per_bar(args.beats_per_bar)
         self.drums = groove or args.drums or None
@@ -184,7 +188,8 @@ class Controls:
 
     def _plan_suggestion(self) -> Suggestion:
         args = self.args
-        given = {name: getattr(args, name) for name in (*CONTROLS, "groove")}
+        given = {name: getattr(args, name) for name in CONTROLS}
+        given["groove"] = self.drums if isinstance(self.drums, Groove) else None
         if args.progression is not None:
             given["chords"] = self._chords(1.0)
         bpm = False if args.bpm == NO_BPM else args.bpm
@@ -311,6 +316,23 @@ class Controls:
                 read_melody(args.melody, 10, 10.0, args.start, DEFAULT_BPM)
 
 
+def accept_groove_as_drums(args: argparse.Namespace):
+    """Moves the file of a groove from `drums` to `groove`."""
+    if args.groove is None and is_groove_file(args.drums):
+        args.groove, args.drums = args.drums, None
+
+
+def read_groove_option(value: str) -> Groove:
+    """The groove of a file, or a preset by name."""
+    with _rename_errors("groove"):
+        if not is_groove_file(value):
+            return find_groove(value)
+        try:
+            return read_groove(value)
+        except FileNotFoundError:
+            raise FileNotFoundError(f"`groove`: the file {value} does not exist.") from None
+
+
 def is_audio(value: Any) -> bool:
     return isinstance(value, str) and value.lower().endswith(AUDIO_SUFFIXES)
 
@@ -321,7 +343,7 @@ def _rename_errors(option: str) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        raise error.renamed(option) if error.argument == "name" else error
+        raise error.renamed(option) if error.argument in ("name", "path") else error
 
 
 def options_in_beats(args: argparse.Namespace) -> set[str]:

@@ -34,7 +34,7 @@ from ..utils.arguments import CommandParser, add_device, check_writable, integer
 from ..utils.bundled import BUNDLED
 from ..utils.cli import run_command, warnings_name
 from ..utils.errors import InputError
-from .control_arguments import Controls, add_control_arguments
+from .control_arguments import Controls, accept_groove_as_drums, add_control_arguments
 from .edit_arguments import Edit, add_edit_arguments
 from .lead_sheet_arguments import Sheet, add_lead_sheet_arguments
 from .mixer_arguments import Mixer, add_mixer_arguments
@@ -198,6 +198,7 @@ def generate(args: argparse.Namespace) -> list[Path]:
     from ..generation.batches import hash_pipeline
 
     # 1. Check inputs before loading anything
+    accept_groove_as_drums(args)
     check_options(args)
     paths = number_paths(args)
     edit, mixer = Edit(args, paths.values()), Mixer(args)

@@ -41,7 +41,7 @@ logger = logging.get_logger(__name__)
 # Options that do not change the music.
 NOT_RECORDED = {"help", "output", "device", "source", "no_metadata", "save_lead_sheet"}
 # Options with files whose content is compared when music is regenerated.
-FILES = (*CONTROLS, "lead_sheet", "latents", *KINDS, *SOURCES[1:])
+FILES = (*CONTROLS, "groove", "lead_sheet", "latents", *KINDS, *SOURCES[1:])
 # Metadata entries that are not options: package version, model hash, waveform index, file hashes, the chosen tempo, and
 # the clip name that `scripts/generate_jasco.py` adds.
 _NOT_OPTIONS = {"diffusers-jasco", "model", "waveform", "files", "tempo", "name"}

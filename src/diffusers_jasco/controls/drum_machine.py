@@ -14,18 +14,21 @@
 
 """A drum machine: converts step patterns to hits and renders audio for the `drums` control."""
 
+import json
 import math
+import os
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from ..audio.loudness import limit_peaks
-from ..utils.errors import InputError
+from ..utils.errors import InputError, shorten
 from ..utils.names import find_name
 from ..utils.numbers import is_number, to_float, to_integer
 from .beats import FASTEST, SLOWEST
@@ -367,3 +370,40 @@ def is_groove_name(value: Any) -> bool:
     except InputError:
         return False
     return True
+
+
+def read_groove(path: str | os.PathLike) -> Groove:
+    r"""
+    Reads a groove from a JSON file with the arguments of [`Groove`], as `scripts/extract_grooves.py` writes it.
+
+    Args:
+        path (`str` or `os.PathLike`): the file, such as `loop.groove.json`.
+
+    Raises:
+        `FileNotFoundError`: if the file does not exist.
+        [`InputError`]: if the file is not JSON, or a field is unknown, missing or invalid; the message names the file and
+            the field.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise FileNotFoundError(f"The file {file} does not exist.")
+    try:
+        content = json.loads(file.read_bytes())
+    except (ValueError, RecursionError) as error:  # also for other encodings
+        raise InputError(f"`path`: {file} is not JSON: {error}.", "path") from None
+    names = [field.name for field in fields(Groove)]
+    if not isinstance(content, dict) or "tracks" not in content:
+        raise InputError(
+            f"`path`: {file} is not a groove, an object with the field `tracks`, but {shorten(content)}.", "path"
+        )
+    if unknown := sorted(set(content) - set(names)):
+        raise InputError(f"`path`: {file}: unknown field {shorten(unknown[0])}; known: {', '.join(names)}.", "path")
+    try:
+        return Groove(**content)
+    except InputError as error:
+        raise InputError(f"`path`: {file}: {error}", "path") from None
+
+
+def is_groove_file(value: Any) -> bool:
+    """Whether `value` is the name of a file for [`read_groove`]: one that ends in `.json`."""
+    return isinstance(value, (str, os.PathLike)) and os.fspath(value).lower().endswith(".json")

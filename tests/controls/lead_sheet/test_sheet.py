@@ -20,6 +20,7 @@ from fractions import Fraction as F
 import pytest
 import torch
 
+from diffusers_jasco.controls.drum_machine import GROOVES
 from diffusers_jasco.controls.lead_sheet import (
     Bar,
     ChordMark,
@@ -34,6 +35,7 @@ from diffusers_jasco.controls.lead_sheet import (
 )
 from diffusers_jasco.controls.lead_sheet.json_format import read_json, to_json
 from diffusers_jasco.controls.lead_sheet.keys import key_signature, note_name, transpose_chord, transpose_key
+from diffusers_jasco.controls.lead_sheet.playback import drum_hits
 from diffusers_jasco.inputs import InputError, read_chords, read_melody
 
 
@@ -214,6 +216,26 @@ def test_eighth_notes_swing_in_simple_meters_only():
         meter = TimeSignature.parse(signature)
         song = sheet(Bar(meter.length, (), notes), tempo=60.0, swing=True, time_signature=meter)
         assert song.to_controls()["melody"][0][1] == pytest.approx(start)
+
+
+@pytest.mark.parametrize(
+    "song",
+    [
+        sheet(bar("C"), bar("F"), bar("G"), tempo=90.0),
+        sheet(bar("C", F(1)), bar("F"), bar("G"), swing=True, ending="ring"),
+        sheet(bar("C", F(3)), bar("F", F(3)), time_signature=TimeSignature(3, 4)),
+        LeadSheet(
+            (Section("A", (bar("C"),), groove="waltz", repeats=2), Section("B", (bar("F"), bar("G")), fill=True))
+        ),
+    ],
+)
+def test_a_groove_as_an_object_plays_as_its_name(song):
+    expected = song.with_groove("boom bap")
+    written = song.with_groove(GROOVES["boom bap"])
+    assert written.groove is None and written.hits
+    assert drum_hits(written.expand()) == drum_hits(expected.expand())
+    assert read_json(to_json(written)) == written
+    assert written.with_groove("boom bap") == expected
 
 
 def test_a_groove_that_does_not_fit_is_reported(caplog):

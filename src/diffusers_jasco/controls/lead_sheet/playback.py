@@ -17,8 +17,9 @@
 import math
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from diffusers.utils import logging
@@ -28,7 +29,7 @@ from ...utils.errors import InputError
 from ..chord_syntax import NO_CHORD, is_no_chord
 from ..drum_machine import Groove, find_groove, play_hits, to_velocity
 from ..melody import HIGHEST_PITCH, LOWEST_PITCH, fold_pitch
-from .bars import Bar, TimeSignature
+from .bars import Bar, Hit, Section, TimeSignature
 
 
 if TYPE_CHECKING:
@@ -274,33 +275,79 @@ def drum_hits(sheet: "LeadSheet") -> Hits:
     Returns:
         `list` of `(drum, start, velocity)`, with starts in quarter notes, sorted.
     """
-    signatures = sheet.time_signatures()
-    offsets = metrical_offsets(sheet.bars, signatures)
     hits: Hits = []
     unfitting: set[str] = set()
-    number = 0
+    places = zip(sheet.bar_starts, _places(sheet))
     sections = [section for section in sheet.sections if section.bars]
     for section, following in zip(sections, [*sections[1:], None]):
         name = section.groove if section.groove is not None else sheet.groove
         groove = None if name is None else find_groove(name)
-        measure = -1  # number of the whole bar in the section
         for index, bar in enumerate(section.bars):
-            start, signature, offset = sheet.bar_starts[number], signatures[number], offsets[number]
-            measure += index == 0 or offset == 0
+            start, place = next(places)
             played = [(hit.drum, hit.start, hit.velocity) for hit in bar.hits]
-            # The drums begin after a pick-up.
-            if not played and groove is not None and (number or offset == 0):
-                unfitting |= set() if groove_fits(groove, signature) else {f"{name!r} in {signature}"}
-                played = list(_groove_hits(groove, measure, offset, bar.length, signature))
+            if not played and groove is not None and not place.is_pickup:
+                unfitting |= set() if groove_fits(groove, place.signature) else {f"{name!r} in {place.signature}"}
+                played = list(_groove_hits(groove, place, bar.length))
             if following is not None and following.fill and index == len(section.bars) - 1 and played:
-                played = _with_fill(played, bar, signature)
+                played = _with_fill(played, bar, place.signature)
             hits.extend((drum, start + position, velocity) for drum, position, velocity in played)
-            number += 1
-    if unfitting:
-        logger.warning(f"Grooves don't divide the beats of the time signature: {', '.join(sorted(unfitting))}.")
+    _warn_of_unfitting(unfitting)
     if hits and sheet.ending == "ring":
         hits.extend((drum, sheet.length, velocity) for drum, velocity in _RING)
     return sorted(hits, key=lambda hit: hit[1])
+
+
+def write_groove(sheet: "LeadSheet", groove: Groove) -> tuple[Section, ...]:
+    r"""
+    Writes a groove into bars.
+
+    Args:
+        sheet ([`LeadSheet`]): the sheet.
+        groove ([`~controls.drum_machine.Groove`]): the groove; its tempo does not matter.
+
+    Returns:
+        The sections of the sheet, with the hits of the groove as their only drums.
+    """
+    places, sections = _places(sheet), []
+    unfitting: set[str] = set()
+    for section in sheet.sections:
+        bars = []
+        for bar in section.bars:
+            place = next(places)
+            unfitting |= set() if groove_fits(groove, place.signature) else {f"the groove in {place.signature}"}
+            hits = [] if place.is_pickup else _groove_hits(groove, place, bar.length)
+            bars.append(replace(bar, hits=tuple(Hit(*hit) for hit in hits)))
+        sections.append(replace(section, groove=None, bars=tuple(bars)))
+    _warn_of_unfitting(unfitting)
+    return tuple(sections)
+
+
+def _warn_of_unfitting(grooves: set[str]):
+    if grooves:
+        logger.warning(f"Grooves don't divide the beats of the time signature: {', '.join(sorted(grooves))}.")
+
+
+class _Place(NamedTuple):
+    """The whole bar that a bar is in, its number in the section, and the position in it (quarter notes)."""
+
+    signature: TimeSignature
+    measure: int
+    offset: Fraction
+    is_pickup: bool  # before the drums begin
+
+
+def _places(sheet: "LeadSheet") -> Iterator[_Place]:
+    """The place of each bar."""
+    signatures = sheet.time_signatures()
+    offsets = metrical_offsets(sheet.bars, signatures)
+    number = 0
+    for section in sheet.sections:
+        measure = -1
+        for index in range(len(section.bars)):
+            offset = offsets[number]
+            measure += index == 0 or offset == 0
+            yield _Place(signatures[number], measure, offset, number == 0 and offset != 0)
+            number += 1
 
 
 def groove_fits(groove: Groove, signature: TimeSignature) -> bool:
@@ -308,13 +355,9 @@ def groove_fits(groove: Groove, signature: TimeSignature) -> bool:
     return groove.steps_per_beat % 3 == 0 if signature.is_compound else signature.denominator <= 4
 
 
-def _groove_hits(
-    groove: Groove, measure: int, offset: Fraction, length: Fraction, signature: TimeSignature
-) -> Iterator[tuple[str, Fraction, float]]:
-    """
-    The hits from `offset` on in the whole bar with the number `measure`, for `length` quarter notes. A pattern that doesn't
-    fit the time signature restarts in each bar.
-    """
+def _groove_hits(groove: Groove, place: _Place, length: Fraction) -> Iterator[tuple[str, Fraction, float]]:
+    """The hits in a bar of `length` quarter notes. A pattern that doesn't fit the time signature restarts in each bar."""
+    signature, measure, offset, _ = place
     per_beat = groove.steps_per_beat
     bar_beats, pattern_beats = signature.length / signature.beat, Fraction(groove.num_steps, per_beat)
     first = Fraction(0) if pattern_beats % bar_beats and bar_beats % pattern_beats else measure * bar_beats

@@ -28,7 +28,7 @@ import torch
 from ...audio.loudness import fade_out
 from ...utils.errors import InputError, shorten
 from ...utils.numbers import to_float, to_integer
-from ..drum_machine import find_groove
+from ..drum_machine import Groove, find_groove
 from .bars import (
     JUMPS,
     MAX_REPEATS,
@@ -47,7 +47,7 @@ from .bars import (
 )
 from .keys import parse_tonality, transpose_chord, transpose_key
 from .order import MAX_BARS, expand_sections
-from .playback import beats_of, controls_of, duration_of, fade_seconds
+from .playback import beats_of, controls_of, duration_of, fade_seconds, write_groove
 
 
 __all__ = ["ENDINGS", "JUMPS", "Bar", "ChordMark", "Hit", "LeadSheet", "Note", "Section", "TempoMark", "TimeSignature"]
@@ -272,16 +272,19 @@ class LeadSheet:
         sections = tuple(replace(section, bars=tuple(map(change, section.bars))) for section in self.sections)
         return replace(self, sections=sections, tempo=bpm)
 
-    def with_groove(self, name: str) -> "LeadSheet":
+    def with_groove(self, name: str | Groove) -> "LeadSheet":
         r"""
-        Replaces the drums by a groove.
+        Replaces the drums by a groove, at the tempo of the sheet.
 
         Args:
-            name (`str`): name of a groove in `controls.drum_machine.GROOVES`.
+            name (`str` or [`~controls.drum_machine.Groove`]):
+                Name of a groove in `controls.drum_machine.GROOVES`, or a groove, whose hits are written into the bars.
 
         Raises:
             [`InputError`]: if the name is unknown.
         """
+        if isinstance(name, Groove):
+            return replace(self, sections=write_groove(self, name), groove=None)
         sections = tuple(
             replace(
                 section, groove=None, bars=tuple(replace(bar, hits=()) if bar.hits else bar for bar in section.bars)
