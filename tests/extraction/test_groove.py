@@ -118,6 +118,15 @@ def test_hits_before_the_first_downbeat():
     assert groove_from_hits(pickup + hits, true_beats(groove, 12.7, 0.2)).tracks == groove.tracks
 
 
+def test_corrected_downbeats_move_the_bars():
+    groove = Groove({"hat": "x...x...x...x...", "cowbell": "x..............."}, 120)
+    hits = [(drum, start + 0.7, velocity) for drum, start, velocity in groove.hits(12.0)]
+    beats = true_beats(groove, 12.7, 0.7)
+    corrected = beats._replace(downbeats=beats.beats[1::4])
+    assert groove_from_hits(hits, beats).tracks == groove.tracks
+    assert groove_from_hits(hits, corrected).tracks["cowbell"] == "............x..."
+
+
 def test_tempo_that_drifts():
     groove = Groove({"kick": "x...x...x...x...", "snare": "....x.......x...", "hat": "x.x.x.x.x.x.x.x."}, bpm=120)
 
