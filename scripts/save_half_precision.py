@@ -14,7 +14,8 @@
 
 
 """
-Saves a pipeline with its large components in float16, which halves its size for distribution or further training.
+Saves a pipeline in float16, which halves its size for distribution or further training. By default, it is still loaded
+in float32.
 
     python scripts/save_half_precision.py --checkpoint runs/nano --output pipelines/jasco-nano
 
@@ -22,6 +23,7 @@ Saves a pipeline with its large components in float16, which halves its size for
 model that it was distilled from in the subfolder `teacher`, which shares the other components.
 """
 
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -68,10 +70,9 @@ def main(args=None):
 
 
 def save(pipe: JascoPipeline, folder: Path):
-    # The text encoder stays in float32, because transformers loads and runs models in the type in which they are
-    # saved.
-    pipe.transformer.half()
-    pipe.codec.half()
+    for component in pipe.components.values():
+        if isinstance(component, torch.nn.Module):
+            component.half()
     # Strips local paths.
     for component in (pipe, *pipe.components.values()):
         if hasattr(component, "register_to_config"):
@@ -79,6 +80,11 @@ def save(pipe: JascoPipeline, folder: Path):
         elif isinstance(component, torch.nn.Module):
             component.config._name_or_path = ""
     pipe.save_pretrained(folder)
+    # Transformers loads models in the type that their configuration names.
+    for file in folder.glob("*/config.json"):
+        config = json.loads(file.read_text())
+        if config.get("dtype") == "float16":
+            file.write_text(json.dumps({**config, "dtype": "float32"}, indent=2, sort_keys=True) + "\n")
 
 
 def check_same_encoder(option: str, codec: torch.nn.Module, other: torch.nn.Module, sampling_rate: int):

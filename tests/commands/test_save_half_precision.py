@@ -40,8 +40,10 @@ def test_a_student_is_saved_with_its_teacher(pipe, tmp_path):
     assert student.defaults["num_inference_steps"] == 4 and teacher.defaults["num_inference_steps"] == 12
     assert student.defaults["guidance_scale"] == 1.0 and teacher.defaults["guidance_scale"] == 2.5
     assert not (student.transformer.proj_out.weight == 1).all() and (teacher.transformer.proj_out.weight == 1).all()
-    codec = "codec/model.safetensors"
-    assert (tmp_path / "both" / codec).stat().st_size < 0.55 * (tmp_path / "student" / codec).stat().st_size
+    for file in ("codec/model.safetensors", "text_encoder/model.safetensors"):
+        assert (tmp_path / "both" / file).stat().st_size < 0.55 * (tmp_path / "student" / file).stat().st_size
+    components = JascoPipeline.from_pretrained(tmp_path / "both").components.values()
+    assert {part.dtype for part in components if isinstance(part, torch.nn.Module)} == {torch.float32}
     assert str(tmp_path) not in "".join(path.read_text() for path in (tmp_path / "both").rglob("*.json"))
 
 
