@@ -155,7 +155,8 @@ def test_pieces_without_borders_are_ignored():
 
 @pytest.fixture(scope="module")
 def pieces() -> list[torch.Tensor]:
-    items = [make_item(seed, 8.0) for seed in range(5)]
+    # With few pieces, the area depends on chance more than on the codec.
+    items = [make_item(seed, 8.0) for seed in range(8)]
     return [torch.nn.functional.interpolate(item["audio"][None], scale_factor=1.5, mode="linear")[0] for item in items]
 
 
