@@ -520,8 +520,9 @@ def test_saved_clips_have_a_tempo_and_can_be_generated_again(pipe, tmp_path):
     assert before == {name: (tmp_path / name).stat().st_mtime_ns for name in before}
 
 
-def test_the_command_reports_and_repeats_the_tempo(pipe, tmp_path, capsys):
+def test_the_command_reports_and_repeats_the_tempo(pipe, without_beats, tmp_path, capsys):
     pipe.save_pretrained(tmp_path / "model")
+    without_beats.save_pretrained(tmp_path / "old")
 
     def generate(name, *options):
         common = ["--duration", "2", "--steps", "1", "--device", "cpu", "--output", str(tmp_path / name)]
@@ -557,7 +558,8 @@ def test_the_command_reports_and_repeats_the_tempo(pipe, tmp_path, capsys):
     assert "--beats has to be a list of times in seconds" in capsys.readouterr().err
     assert main(["pop", *model, *beats, "--groove", "waltz", "--output", str(tmp_path / "k.wav")]) == 2
     assert "--beats can't be used with --chords in bars" in capsys.readouterr().err
-    assert main(["pop", *beats, "--output", str(tmp_path / "k.wav")]) == 2
+    old = ["--checkpoint", str(tmp_path / "old")]
+    assert main(["pop", *old, *beats, "--output", str(tmp_path / "k.wav")]) == 2
     assert "--beats was given, but this checkpoint has no beats control" in capsys.readouterr().err
 
 
