@@ -109,6 +109,7 @@ def test_a_loop_continues_at_its_end():
     plain = actions.ENGINE.make_pipeline()(
         "rock, drums",
         loop=True,
+        bpm=120,
         duration=2.0,
         num_inference_steps=2,
         guidance_scale=1.5,

@@ -72,6 +72,7 @@ def test_checkpoints_with_beats_follow_the_tempo_of_the_page(engine, settings, m
         return SimpleNamespace(audios=[torch.zeros(1, 9)])
 
     monkeypatch.setattr(engine, "make_pipeline", lambda *_: pipeline)
+    monkeypatch.setattr(engine, "controls", ("chords", "drums", "melody"))
     engine.play(engine.make_request(settings), 0)
     monkeypatch.setattr(engine, "controls", (*engine.controls, "beats"))
     engine.play(engine.make_request(settings), 0)
