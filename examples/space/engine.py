@@ -38,6 +38,7 @@ from diffusers_jasco.evaluation import best_of
 from diffusers_jasco.evaluation.metrics.melody import FRAME_RATE
 from diffusers_jasco.evaluation.transcription import RequestedControls, read_requested_controls
 from diffusers_jasco.inputs import InputError
+from diffusers_jasco.schedulers.steps import stored_sigmas
 from diffusers_jasco.text_encoders import similar_words, unknown_words
 from settings import DURATION, FieldError, Settings
 from uploads import measure_recording
@@ -150,6 +151,7 @@ class Engine:
         # Tokenizers change state when they are used, so each run uses a copy.
         self._tokenizer = copy.deepcopy(pipe.tokenizer)
         self.default_steps = pipe.defaults["num_inference_steps"]
+        self.has_fixed_steps = stored_sigmas(pipe.scheduler) is not None
         self.default_guidance_scale = pipe.defaults["guidance_scale"]
         self.default_text_guidance_scale = pipe.defaults["text_guidance_scale"]
 
@@ -252,7 +254,8 @@ class Engine:
             **request.controls,
             **tempo,
             **request.arguments,
-            "num_inference_steps": settings.steps,
+            # The noise levels of distilled checkpoints apply to calls without a number of steps.
+            "num_inference_steps": None if settings.steps == self.default_steps else settings.steps,
             "guidance_scale": settings.guidance_scale,
             "text_guidance_scale": settings.text_guidance_scale,
             "control_scales": request.control_scales or None,

@@ -326,7 +326,14 @@ class Layout:
         self.new_seed = gr.Checkbox(True, label="New seed each time", elem_classes="plain", elem_id="new-seed")
         with gr.Accordion("Advanced", open=False):
             self.steps = gr.Slider(
-                1, MAX_STEPS, self.start.steps, step=1, label="Steps", info="More steps are slower and more accurate."
+                1,
+                MAX_STEPS,
+                self.start.steps,
+                step=1,
+                label="Steps",
+                info=f"This model was distilled for {ENGINE.default_steps} steps."
+                if ENGINE.has_fixed_steps
+                else "More steps are slower and more accurate.",
             )
             self.guidance_scale = gr.Slider(
                 *GUIDANCE,

@@ -25,7 +25,7 @@ import pytest
 import soundfile
 import torch
 
-from diffusers_jasco import load_audio
+from diffusers_jasco import FlowMatchEulerScheduler, load_audio
 from diffusers_jasco.controls.drum_machine import GROOVES
 from diffusers_jasco.evaluation.transcription import score_transcription, transcribe
 
@@ -79,6 +79,23 @@ def test_checkpoints_with_beats_follow_the_tempo_of_the_page(engine, settings, m
     engine.play(engine.make_request(replace(settings, drums="recording"), (torch.zeros(1, 9), 9)), 0)
     assert [call.get("bpm") for call in calls] == [None, settings.tempo, None]
     assert calls[1]["beats_per_bar"] == settings.chords["beats_per_bar"] == 4
+
+
+def test_the_default_number_of_steps_has_the_noise_levels_of_the_checkpoint(engine, monkeypatch):
+    distilled = FlowMatchEulerScheduler(num_inference_steps=2, inference_sigmas=[1.0, 0.3])
+    monkeypatch.setitem(engine.components, "scheduler", distilled)
+    monkeypatch.setattr(engine, "default_steps", 2)
+    settings = Settings("80s pop", duration=1.0, use_chords=False)
+    for steps, sigmas in ((2, [1.0, 0.3]), (3, [1.0, 2 / 3, 1 / 3])):
+        expected = engine.make_pipeline()(
+            "80s pop",
+            bpm=settings.tempo,
+            duration=1.0,
+            sigmas=sigmas,
+            guidance_scale=settings.guidance_scale,
+            generator=torch.Generator().manual_seed(0),
+        )
+        assert torch.equal(engine.play(engine.make_request(replace(settings, steps=steps)), 0), expected.audios[0])
 
 
 def test_every_run_has_its_own_pipeline_with_shared_weights(engine):
