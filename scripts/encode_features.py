@@ -38,11 +38,11 @@ from diffusers_jasco.data.features import load_clip, prepare_audio, write_featur
 from diffusers_jasco.data.remixing import DRUMS, add_remixes
 from diffusers_jasco.data.synthetic.composition import STEMS
 from diffusers_jasco.text_encoders import load_text_encoder
-from diffusers_jasco.utils.arguments import CommandParser, add_device, check_writable, integer
+from diffusers_jasco.utils.arguments import CommandParser, add_device, check_writable, integer, number
 from diffusers_jasco.utils.cli import run_command
 
 
-def read_metadata(dataset: Path, limit: int | None, remixes: int) -> list[dict]:
+def read_metadata(dataset: Path, limit: int | None, remixes: float) -> list[dict]:
     """The lines of `metadata.jsonl`. An error if there are no stems to remix."""
     file = dataset / "metadata.jsonl"
     if not file.is_file():
@@ -60,13 +60,12 @@ def read_metadata(dataset: Path, limit: int | None, remixes: int) -> list[dict]:
     return items
 
 
-def read_items(items: list[dict], dataset: Path, sampling_rate: int, remixes: int = 0) -> Iterator[dict]:
+def read_items(items: list[dict], dataset: Path, sampling_rate: int, remixes: float = 0.0) -> Iterator[dict]:
     """The clips of a dataset with their audio, and after each clip its remixes."""
     for index, item in enumerate(tqdm(items, desc="clips")):
         if remixes:
-            yield from add_remixes(
-                prepare_audio(load_clip(item, dataset, None), sampling_rate, None), (index,), remixes
-            )
+            clip = prepare_audio(load_clip(item, dataset, None), sampling_rate, None)
+            yield from add_remixes(clip, index, remixes)
         else:
             yield load_clip(item, dataset)
 
@@ -80,7 +79,7 @@ def main(args: list[str] | None = None):
     parser.add_argument("--batch_size", type=integer(1), default=16, help="maximum number of clips per batch")
     parser.add_argument("--shard_size", type=integer(1), default=1024, help="clips per file")
     parser.add_argument("--limit", type=integer(1), help="encode only the first clips, up to this number")
-    parser.add_argument("--remixes", type=integer(0), default=0, help="remixes of each clip to add")
+    parser.add_argument("--remixes", type=number(0), default=0.0, help="mean number of remixes to add per clip")
     add_device(parser, "cpu")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing output folder")
     args = parser.parse_args(args)

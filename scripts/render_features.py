@@ -60,7 +60,9 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--split", choices=SPLITS, default="train")
     parser.add_argument("--subset", choices=(*SUBSETS, "both"), default="both")
     parser.add_argument("--start", choices=STARTS, default="random", help="where clips start in their pieces")
-    parser.add_argument("--remixes", type=integer(0), default=0, help="remixes of each clip to add to its part")
+    parser.add_argument(
+        "--remixes", type=number(0), default=0.0, help="mean number of remixes per clip, which are added to its part"
+    )
     parser.add_argument("--duration", type=number(above=0, unit="seconds"), default=10.0, help="seconds per clip")
     parser.add_argument("--renderer", choices=("fluidsynth", "tinysoundfont"), default="fluidsynth")
     parser.add_argument("--soundfonts", nargs="+", help="General MIDI sound fonts (default: the installed ones)")
@@ -96,7 +98,7 @@ class PartWriter:
             self._codec = load_codec(self.codec_folder)
         first = index * self.clips_per_part
         indices = range(first, first + self.clips_per_part)
-        clips = (item for clip in indices for item in add_remixes(self.music[clip], (clip,), self.remixes))
+        clips = (item for clip in indices for item in add_remixes(self.music[clip], clip, self.remixes))
         # Replaces a part that another run has finished in the meantime: they are the same.
         write_features(clips, self._codec, part_path(self.output, index), overwrite=True)
 

@@ -26,7 +26,7 @@
 # The music needs the FluidSynth library and MIT-licensed sound fonts; on Debian:
 #     apt install libfluidsynth3 fluid-soundfont-gm musescore-general-soundfont-small
 # RENDERER=tinysoundfont SOUNDFONTS=file renders it without the library. (The font in that renderer's package is under
-# the GPL, so it is not the default here.) REMIXES variants of each clip (default: 1) have other levels of their stems.
+# the GPL, so it is not the default here.) REMIXES variants of each clip (default: 0.1) have other levels of their stems.
 # CODEC=folder uses another codec, or that of a pipeline. RESULTS=folder packs the pipeline and the log into files below
 # 16 MB.
 #
@@ -50,7 +50,7 @@ fi
 output=${OUTPUT:-pipelines/jasco-nano-2}
 codec=${CODEC:-pipelines/jasco-nano-2/codec}
 validation_clips=${VALIDATION_CLIPS:-96}
-remixes=${REMIXES:-1}
+remixes=${REMIXES:-0.1}
 student_steps=${STUDENT_STEPS:-470}
 music=(--start "${START:-mixed}" --renderer "${RENDERER:-fluidsynth}")
 if [ "${RENDERER:-}" = tinysoundfont ] && [ -z "${SOUNDFONTS:-}" ]; then
@@ -77,7 +77,7 @@ if [ "$device" = cuda ]; then
 elif [ "$device" = cpu ]; then
     minutes=${MAX_MINUTES:-120}
     clips=${CLIPS:-30000}
-    steps=${STEPS:-40000}
+    steps=${STEPS:-48000}
     processes=${PROCESSES:-2}
     beside=${BESIDE:-0}
     # bf16 is many times slower than float32 on CPUs without native support.

@@ -16,6 +16,7 @@
 Random mixes of a clip's stems, and drum stems as users have them: quiet, or with other instruments in the background.
 """
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -46,7 +47,8 @@ def remix_item(
     In a remixed clip, each stem gets a random gain of up to ± 20 dB, or is muted. The mix keeps its level. The controls
     follow the audible stems: if the drums are muted, the drum control is omitted; if the lead is, the melody is a rest.
     The melody is unknown where a stem of a clip without a lead stem is muted, and so are the chords if only drums are
-    left. Captions may name muted instruments, so they are not used if a stem is muted.
+    left. Captions are not used: they may name muted instruments, and models that are trained with text should generate
+    the balance of the original mixes.
 
     Varied drums are at −20 to +6 dB, with some of the other stems in the background, at −30 to −10 dB relative to the
     drums. They only affect the control.
@@ -58,7 +60,7 @@ def remix_item(
         vary_drums (`float`, defaults to `0.0`): probability that its drums are varied.
 
     Returns:
-        `dict`: the clip, whose only stem is that of the drums, with `has_text` (whether its captions are true).
+        `dict`: the clip, whose only stem is that of the drums, with `has_text` (whether its captions are used).
     """
     generator = torch.Generator().manual_seed(derive_seed("remix", *key))
     is_remixed, is_varied = (torch.rand(2, generator=generator) < torch.tensor([remix, vary_drums])).tolist()
@@ -74,18 +76,19 @@ def remix_item(
     return item | {"stems": {} if drums is None else {DRUMS: drums}}
 
 
-def add_remixes(item: dict[str, Any], key: tuple[Any, ...], count: int) -> Iterator[dict[str, Any]]:
+def add_remixes(item: dict[str, Any], index: int, remixes: float) -> Iterator[dict[str, Any]]:
     r"""
     Yields a clip, and then remixes of it, in half of which the drums are varied, too; see [`remix_item`].
 
     Args:
         item (`dict`): a clip with `audio` and `stems`, all of shape `(1, samples)`, and its annotations.
-        key (`tuple`): identifies the random numbers.
-        count (`int`): number of remixes.
+        index (`int`): number of the clip, which seeds the random numbers.
+        remixes (`float`): mean number of remixes per clip. With `0.2`, a random fifth of the clips has one.
     """
     yield item
-    for number in range(count):
-        yield remix_item(item, (*key, number), remix=1.0, vary_drums=0.5)
+    generator = torch.Generator().manual_seed(derive_seed("number of remixes", index))
+    for number in range(math.floor(remixes + torch.rand((), generator=generator).item())):
+        yield remix_item(item, (index, number), remix=1.0, vary_drums=0.5)
 
 
 def _parts(item: dict[str, Any]) -> dict[str, torch.Tensor]:
@@ -114,7 +117,7 @@ def _remix(
     scale = _level(item["audio"]) / max(_level(audio), 1e-9)
     audible = {name: scale * part for name, part in audible.items()}
     muted = set(parts) - set(audible)
-    item = item | {"audio": limit_peaks(scale * audio, item["sampling_rate"]), "has_text": not muted}
+    item = item | {"audio": limit_peaks(scale * audio, item["sampling_rate"]), "has_text": False}
     if DRUMS in muted:
         item = item | {"stems": {name: stem for name, stem in item["stems"].items() if name != DRUMS}}
     if item.get("melody") is not None and muted - {DRUMS}:
