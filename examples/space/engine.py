@@ -254,8 +254,7 @@ class Engine:
             **request.controls,
             **tempo,
             **request.arguments,
-            # The noise levels of distilled checkpoints apply to calls without a number of steps.
-            "num_inference_steps": None if settings.steps == self.default_steps else settings.steps,
+            "num_inference_steps": settings.steps,
             "guidance_scale": settings.guidance_scale,
             "text_guidance_scale": settings.text_guidance_scale,
             "control_scales": request.control_scales or None,

@@ -84,7 +84,6 @@ def test_checkpoints_with_beats_follow_the_tempo_of_the_page(engine, settings, m
 def test_the_default_number_of_steps_has_the_noise_levels_of_the_checkpoint(engine, monkeypatch):
     distilled = FlowMatchEulerScheduler(num_inference_steps=2, inference_sigmas=[1.0, 0.3])
     monkeypatch.setitem(engine.components, "scheduler", distilled)
-    monkeypatch.setattr(engine, "default_steps", 2)
     settings = Settings("80s pop", duration=1.0, use_chords=False)
     for steps, sigmas in ((2, [1.0, 0.3]), (3, [1.0, 2 / 3, 1 / 3])):
         expected = engine.make_pipeline()(

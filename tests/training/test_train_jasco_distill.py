@@ -122,7 +122,8 @@ def test_a_grid_is_stored_in_the_scheduler(tmp_path, pipe):
         return pipe("rock", generator=torch.Generator().manual_seed(0), **options, **kwargs).audios
 
     assert torch.equal(generate(), generate(sigmas=[1.0, 0.3]))
-    assert torch.equal(generate(num_inference_steps=2), generate(sigmas=[1.0, 0.5]))
+    assert torch.equal(generate(), generate(num_inference_steps=2))
+    assert torch.equal(generate(num_inference_steps=4), generate(sigmas=[1.0, 0.75, 0.5, 0.25]))
     pipe.set_defaults(num_inference_steps=3)
     assert torch.equal(generate(), generate(num_inference_steps=3))
     with pytest.raises(ValueError, match="`inference_sigmas` has to have one number for each of 3 steps, but has 2"):

@@ -294,10 +294,10 @@ def set_timesteps(
     Args:
         scheduler ([`~diffusers.SchedulerMixin`]): the scheduler.
         num_inference_steps (`int`, *optional*):
-            Number of steps of the uniform grid; schedulers that do not accept sigmas use their own grid.
+            Number of steps.
         sigmas (`list[float]` or `np.ndarray`, *optional*):
-            The grid. Without it and `num_inference_steps`, that of the scheduler's configuration is used, or else the
-            uniform grid.
+            The grid. By default, it is that of the scheduler's configuration if that has as many steps, or else the
+            uniform grid; schedulers that do not accept sigmas use their own.
         device (`torch.device`): device of the timesteps.
         default_num_inference_steps (`int`, *optional*): number of steps if neither is given, by default 100; unused
             with adaptive schedulers.
@@ -309,12 +309,11 @@ def set_timesteps(
     if is_adaptive(scheduler):
         scheduler.set_timesteps(device=device)
         return
-    if num_inference_steps is None and sigmas is None:
-        # Another default number of steps overrules the grid.
-        stored = stored_sigmas(scheduler)
-        sigmas = check_sigmas(stored) if stored and len(stored) == default_num_inference_steps else None
     steps = num_inference_steps or default_num_inference_steps or DEFAULT_STEPS
     if takes_sigmas(scheduler):
+        stored = stored_sigmas(scheduler)
+        if sigmas is None and stored and len(stored) == steps:
+            sigmas = check_sigmas(stored)
         grid = np.linspace(1.0, 1.0 / steps, steps) if sigmas is None else sigmas
         scheduler.set_timesteps(sigmas=grid, device=device)
     else:

@@ -436,8 +436,7 @@ class JascoPipeline(
                 [`FlowMatchDopri5Scheduler`].
             guidance_scale (`float`, *optional*):
                 Nonnegative weight of the branch with all conditions (AudioCraft's `cfg_coef_all`), by default that of
-                the
-                `guider` component.
+                the `guider` component.
             text_guidance_scale (`float`, *optional*):
                 Nonnegative weight of the text-only branch (`cfg_coef_txt`), by default that of the `guider` component.
             guidance_rescale (`float`, *optional*):

@@ -62,8 +62,8 @@ class FlowMatchEulerScheduler(SchedulerMixin, ConfigMixin):
         num_inference_steps (`int`, *optional*):
             Default number of steps of a pipeline call; see [`~schedulers.steps.default_steps`].
         inference_sigmas (`list[float]`, *optional*):
-            Default grid of a pipeline call, for models that were distilled for it: decreasing sigmas in (0, 1], one for
-            each of `num_inference_steps`.
+            Grid of a pipeline call with `num_inference_steps`, for models that were distilled for it: decreasing sigmas in
+            (0, 1], one for each step.
     """
 
     _compatibles = [

@@ -54,7 +54,7 @@ def stored_steps(scheduler: Any) -> int | None:
 
 
 def stored_sigmas(scheduler: Any) -> list[float] | None:
-    """The grid in a scheduler's configuration, which calls without `num_inference_steps` and `sigmas` use, or `None`."""
+    """The grid in a scheduler's configuration, which calls with as many steps and without `sigmas` use, or `None`."""
     return scheduler.config.get(SIGMAS_KEY) if isinstance(scheduler, ConfigMixin) else None
 
 
