@@ -34,6 +34,8 @@ GENERATOR_VERSION = 3
 STARTS = ("random", "downbeat", "mixed")
 
 _DOWNBEAT_SHARE = 2 / 3
+# With few captions per clip, models learn to recognize the clips of the training set by their captions.
+_NUM_CAPTIONS = 20
 _PREROLL = 1.5
 # Share of "full" clips with drum-machine sounds, which the pipeline also uses for drum patterns written as text.
 _DRUM_MACHINES = 0.25
@@ -132,7 +134,7 @@ class SyntheticMusic(RenderedMusic):
             start = _move_to_downbeat(start, piece)
         _remove_silent_stems(piece, start, start + self.duration)
         # Captions and drum machine use separate random streams, so changing them leaves the rest unchanged.
-        captions = write_captions(piece, np.random.default_rng([*seeds, 1]))
+        captions = write_captions(piece, np.random.default_rng([*seeds, 1]), _NUM_CAPTIONS)
         kit = np.random.default_rng([*seeds, 2])
         tuning = kit.uniform(0.75, 1.33) if subset == "full" and kit.random() < _DRUM_MACHINES else None
         preroll = min(_PREROLL, start)
