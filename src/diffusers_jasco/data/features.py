@@ -32,7 +32,7 @@ concatenates several clips:
 | `beat_phases` | (total frames, 2) | float16 | phases of the beat and of the bar in [0, 1]; -1: unknown |
 | `tempo` | (clips,) | float32 | beats per minute; 0: unknown |
 | `beats_per_bar` | (clips,) | int8 | beats per bar; 0: unknown |
-| `has_text` | (clips,) | uint8 | whether the captions are true; the text of other clips is dropped in training |
+| `has_text` | (clips,) | uint8 | whether the captions are used; the text of other clips is dropped in training |
 | `offsets` | (clips + 1,) | int64 | first frame of each clip, and the end of the last one |
 | `text_embeds` | (total tokens, text dim) | float16 | the text encoder's last hidden states; optional |
 | `text_offsets` | (total captions + 1,) | int64 | first token of each caption, and the last one's end; optional |
@@ -304,7 +304,7 @@ def write_features(
             (`[(label, start in seconds), ...]`), `"melody"` (`[(MIDI number, start, end), ...]`; an empty list if
             there is none), `"beats"` and `"downbeats"` (seconds), `"tempo"` (beats per minute), `"time_signature"`
             (such as `"3/4"`) or `"beats_per_bar"`, `"stems"` (`{"drums": (1, samples)}`), and `"captions"` (variants
-            of the same description) or `"caption"`, and `"has_text"`, `False` if they are not true.
+            of the same description) or `"caption"`, and `"has_text"`, `False` if they are not used.
         codec ([`~transformers.EncodecModel`] or [`SpectralCodecModel`]):
             The codec.
         folder (`str` or `os.PathLike`):
@@ -680,7 +680,7 @@ def to_training_item(
             `latents` `(frames, dim)`, `drum_codes` `(frames,)` and `has_drums` of [`encode_audio`], `chords`
             `(frames,)` (ids in the model's vocabulary), `melody` `(frames,)` (pitch indices of the melody matrix, -1
             for rests, -2 where it is unknown), `beat_phases` `(frames, 2)`, `tempo` and `beats_per_bar` of
-            [`encode_tempo`], `has_text` (whether the caption is true, by default it is), `caption`, and optionally
+            [`encode_tempo`], `has_text` (whether the caption is used, by default it is), `caption`, and optionally
             `text_embeds`. The tensors of a batch have a first dimension `batch`.
         codebook (`torch.Tensor` of shape `(entries, dim)`): the codec's first codebook.
         mean, std (`torch.Tensor`): mean and standard deviation of the latents, overall or per channel `(dim,)`.
