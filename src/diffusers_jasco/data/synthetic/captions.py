@@ -16,6 +16,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -111,10 +112,12 @@ def instrument_names(piece: Piece) -> dict[str, str]:
 
 def mentions(caption: str, phrases: Sequence[str]) -> bool:
     """Whether a caption contains any of the phrases, as whole words."""
-    return (
-        bool(phrases)
-        and re.search(rf"(?<![\w/-])(?:{'|'.join(map(re.escape, phrases))})(?![\w/-])", caption) is not None
-    )
+    return bool(phrases) and _any_of(tuple(phrases)).search(caption) is not None
+
+
+@lru_cache(maxsize=1024)
+def _any_of(phrases: tuple[str, ...]) -> re.Pattern:
+    return re.compile(rf"(?<![\w/-])(?:{'|'.join(map(re.escape, phrases))})(?![\w/-])")
 
 
 def write_captions(piece: Piece, rng: np.random.Generator, count: int = 5) -> list[str]:
@@ -307,8 +310,9 @@ class _CaptionVariant:
         return phrases + [names[stem] for stem in ("bass", "pad") if stem in names and self.rng.random() < 0.3]
 
 
-def _content_words(phrase: str) -> list[str]:
-    return [word for word in re.findall(r"[^\W_]+(?:/\d)?", phrase) if word not in words.FUNCTION_WORDS]
+@lru_cache(maxsize=16384)
+def _content_words(phrase: str) -> tuple[str, ...]:
+    return tuple(word for word in re.findall(r"[^\W_]+(?:/\d)?", phrase) if word not in words.FUNCTION_WORDS)
 
 
 def _texture(piece: Piece) -> str:
