@@ -14,9 +14,11 @@
 
 """Errors name the argument at fault in their attributes as well as in the message."""
 
+import json
 import math
 import pickle
 import re
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -207,6 +209,18 @@ def test_chords_notes_and_grooves_in_beats():
         expected = read_drums((Groove(groove.tracks, bpm).render(2.0, RATE), RATE), RATE, 2 * RATE, loudness=-20.0)
         given = None if bpm == groove.bpm else bpm
         assert torch.equal(read_drums(groove, RATE, 2 * RATE, True, -20.0, start=1.0, bpm=given), expected)
+
+
+def test_files_of_grooves(tmp_path):
+    file, groove = tmp_path / "loop.groove.json", GROOVES["shuffle"]
+    file.write_text(json.dumps(asdict(groove)))
+    for path in (file, str(file)):
+        assert torch.equal(read_drums(path, RATE, RATE, start=1.0, bpm=90), read_drums(groove, RATE, RATE, bpm=90))
+    file.write_text('{"chords": []}')
+    error = failure(read_drums, file, RATE, RATE)
+    assert error.argument == "drums" and "loop.groove.json is not a groove" in str(error)
+    with pytest.raises(FileNotFoundError, match="`drums`: the file absent.json does not exist"):
+        read_drums("absent.json", RATE, RATE)
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".mp3", ".lab", ".jams", ".mid"])

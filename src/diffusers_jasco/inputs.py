@@ -50,7 +50,7 @@ from .controls.chords import (
     is_repeated,
     warn_of_held_chord,
 )
-from .controls.drum_machine import Groove, is_groove_name
+from .controls.drum_machine import Groove, is_groove_file, is_groove_name, read_groove
 from .controls.forms import (
     chords_from_items,
     is_chord_item,
@@ -87,6 +87,7 @@ __all__ = [
     "is_chord_progression",
     "is_drums",
     "is_melody",
+    "open_groove",
     "read_beats",
     "read_chords",
     "read_drums",
@@ -399,6 +400,28 @@ def is_drums(value: Any) -> bool:
     return isinstance(value, (str, os.PathLike, dict, Groove)) or is_waveform(value)
 
 
+def open_groove(drums: Any) -> Any:
+    r"""
+    Reads the file of a groove.
+
+    Args:
+        drums: the drums of a prompt in any form.
+
+    Returns:
+        The [`~controls.drum_machine.Groove`] if `drums` is a file for [`~controls.drum_machine.read_groove`] (`.json`);
+        otherwise `drums`.
+
+    Raises:
+        [`InputError`], `FileNotFoundError`: if the file is not a groove or does not exist.
+    """
+    if not is_groove_file(drums):
+        return drums
+    try:
+        return read_groove(check_file(drums, "drums"))
+    except InputError as error:
+        raise error.renamed("drums") from error
+
+
 def read_drums(
     drums: Any,
     sampling_rate: int,
@@ -415,7 +438,8 @@ def read_drums(
     Args:
         drums (`str`, `os.PathLike`, `tuple` or `dict`):
             Any recording that [`~audio.io.load_audio`] reads, a MIDI file (see
-            [`~controls.midi_drums.drums_from_midi`]), or a [`~controls.drum_machine.Groove`].
+            [`~controls.midi_drums.drums_from_midi`]), or a [`~controls.drum_machine.Groove`] or its file
+            (`loop.groove.json`).
         sampling_rate (`int`):
             The codec's sampling rate in Hz.
         num_samples (`int`):
@@ -449,6 +473,7 @@ def read_drums(
             f" `drums=find_groove({shorten(drums)})` from `controls.drum_machine`.",
             "drums",
         )
+    drums = open_groove(drums)
     try:
         if isinstance(drums, Groove):
             groove = drums if bpm is None else replace(drums, bpm=bpm)

@@ -34,6 +34,7 @@ from .inputs import (
     is_drums,
     is_file,
     is_melody,
+    open_groove,
     read_chords,
     warn_empty,
 )
@@ -161,6 +162,30 @@ def split_per_prompt(name: str, control: Any, num_prompts: int) -> list[Any]:
         return [control] * num_prompts
     _check_elements(name, control, num_prompts)
     return [None if value is None or is_empty(value) else value for value in control]
+
+
+def open_grooves(drums: Any) -> Any:
+    r"""
+    Reads the files of grooves, whose tempo is that of the music, before anything depends on it.
+
+    Args:
+        drums: one for all prompts, or a list with one (or `None`) per prompt.
+
+    Returns:
+        `drums`, with grooves instead of their files.
+
+    Raises:
+        [`InputError`], `FileNotFoundError`: as [`~inputs.open_groove`], with the index of the prompt.
+    """
+    if not isinstance(drums, (list, tuple)) or is_drums(drums):
+        return open_groove(drums)
+    opened = []
+    for index, single in enumerate(drums):
+        try:
+            opened.append(open_groove(single))
+        except InputError as error:
+            raise error.for_prompt(index) from error
+    return opened
 
 
 def encode_per_prompt(

@@ -26,9 +26,9 @@ from safetensors.torch import save_file
 
 from diffusers_jasco import JascoPipeline, export_audio, load_audio
 from diffusers_jasco.audio.metadata import read_metadata
-from diffusers_jasco.commands.control_arguments import Controls, accept_groove_as_drums
+from diffusers_jasco.commands.control_arguments import Controls
 from diffusers_jasco.commands.generate import build_parser, main
-from diffusers_jasco.controls.drum_machine import GROOVES
+from diffusers_jasco.controls.drum_machine import GROOVES, accept_groove_as_drums
 from diffusers_jasco.controls.note_text import melody_from_text
 from diffusers_jasco.controls.previews import preview_melody
 from diffusers_jasco.controls.progressions import chords_from_progression
@@ -438,7 +438,7 @@ def test_files_of_grooves(option, tmp_path):
     file = tmp_path / "loop.groove.json"
     file.write_text(json.dumps(asdict(GROOVES["waltz"])))
     args = build_parser().parse_args([option, str(file), "--melody", "C4 D4 E4"])
-    accept_groove_as_drums(args)
+    accept_groove_as_drums(vars(args))
     assert args.groove == str(file) and args.drums is None
     arguments = Controls(args).for_pipeline(4.0)
     assert arguments["drums"] == GROOVES["waltz"] and arguments["bpm"] is None, "that of the groove"

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import torch
 
-from diffusers_jasco.controls.drum_machine import DRUMS, GROOVES, Groove, read_groove
+from diffusers_jasco.controls.drum_machine import DRUMS, GROOVES, Groove, load_groove, read_groove
 from diffusers_jasco.evaluation.estimators.onsets import onsets_by_noise_flux
 from diffusers_jasco.evaluation.metrics.onsets import score_onsets
 from diffusers_jasco.utils.errors import InputError
@@ -113,6 +113,8 @@ def test_a_groove_is_read_from_its_file(tmp_path):
     for groove in (GROOVES["boom bap"], GROOVES["shuffle"], Groove({"kick": (1.0, 0.0, 0.4, 0.0)}, 97.5)):
         (tmp_path / "loop.groove.json").write_text(json.dumps(asdict(groove)))
         assert read_groove(tmp_path / "loop.groove.json").hits(4.0) == groove.hits(4.0)
+        assert load_groove(tmp_path / "loop.groove.json") == read_groove(tmp_path / "loop.groove.json")
+    assert load_groove("Boom-Bap") == GROOVES["boom bap"]
 
 
 @pytest.mark.parametrize(

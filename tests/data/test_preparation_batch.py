@@ -75,6 +75,10 @@ def test_lists_of_tracks(tmp_path):
     (tmp_path / "data.jsonl").write_text('{"path": "a.wav"}\n{"duration": 3.0}\n')
     with pytest.raises(ValueError, match="line 2 has neither `path` nor `file_name`"):
         find_sources(tmp_path / "data.jsonl")
+    for drums in ({"drums": "loop.groove.json"}, {"stems": {"drums": "loop.groove.json"}}):
+        (tmp_path / "data.jsonl").write_text(json.dumps({"path": "a.wav"} | drums))
+        with pytest.raises(ValueError, match="line 1: the drums of a track have to be a recording"):
+            find_sources(tmp_path / "data.jsonl")
     (tmp_path / "list.bin").write_bytes(b"\xff\x00")
     with pytest.raises(ValueError, match="list.bin is neither a manifest"):
         find_sources(tmp_path / "list.bin")

@@ -15,11 +15,14 @@
 
 import gzip
 import json
+from dataclasses import asdict
 from fractions import Fraction
 
 import pytest
+import torch
 
-from diffusers_jasco.controls.lead_sheet import Bar, ChordMark, LeadSheet, Section
+from diffusers_jasco.controls.drum_machine import GROOVES
+from diffusers_jasco.controls.lead_sheet import Bar, ChordMark, LeadSheet, Section, read_lead_sheet
 from diffusers_jasco.generation.batches import GenerationRequest
 from diffusers_jasco.generation.requests import InvalidLine, read_requests
 from diffusers_jasco.inputs import is_beats, read_beats
@@ -78,6 +81,32 @@ def test_grooves(tmp_path):
     named, file = read(tmp_path, {"groove": "Waltz"}, {"drums": "disco"})
     assert named.groove == named.describe()["groove"] == "Waltz" and not named.controls
     assert file.controls == {"drums": str(tmp_path / "disco")} and "groove" not in file.describe()
+
+
+@pytest.mark.parametrize("field", ["groove", "drums"])
+def test_files_of_grooves(field, tmp_path):
+    LeadSheet((Section("A", (Bar(Fraction(4), (ChordMark("C"),)),)),), tempo=60).save(tmp_path / "song.json")
+    file = tmp_path / "loop.groove.json"
+    file.write_text(json.dumps(asdict(GROOVES["disco"])))
+    (tmp_path / "other.json").write_text("[]")
+    lines = [
+        {field: "loop.groove.json", "chords": "C | F"},
+        {field: "loop.groove.json", "prompt": "pop", "suggest": True},
+        {field: "loop.groove.json", "lead_sheet": "song.json"},
+        {field: "loop.groove.json", {"groove": "drums", "drums": "groove"}[field]: "house"},
+        {field: "none.groove.json"},
+        {field: "other.json"},
+    ]
+    plain, suggestion, sheet, both, absent, other = read(tmp_path, *lines, controls=("chords", "drums"))
+    assert plain.groove == plain.describe()["groove"] == str(file) and plain.controls == {"chords": "C | F"}
+    assert plain.inputs["drums"] == suggestion.inputs["drums"] == GROOVES["disco"]
+    assert suggestion.suggestion.tempo == GROOVES["disco"].bpm
+    assert sheet.groove is None
+    expected = read_lead_sheet(tmp_path / "song.json").with_groove("disco").to_controls()["drums"]
+    assert torch.equal(sheet.controls["drums"][0], expected[0]), "at the tempo of the sheet"
+    assert "either `drums` or `groove`" in both.error
+    assert absent.error == "`groove`: the file 'none.groove.json' does not exist."
+    assert "`groove`: " in other.error and "other.json is not a groove" in other.error
 
 
 def test_lead_sheets(tmp_path):
@@ -223,6 +252,12 @@ def test_captions_and_controls_of_a_dataset(tmp_path):
     (request,) = read_requests(folder, controls=("chords", "beats"))
     assert request.controls.keys() == {"chords", "beats"} and is_beats(request.controls["beats"])
     assert read_beats(request.controls["beats"]) == (line["beats"], line["downbeats"])
+
+
+def test_drums_of_a_dataset_without_other_stems(tmp_path):
+    (tmp_path / "drums.flac").touch()
+    (request,) = read(tmp_path, {"file_name": "000.flac", "drums": "drums.flac"})
+    assert request.controls == {"drums": str(tmp_path / "drums.flac")}
 
 
 def test_captions_of_audiocraft_manifests(tmp_path):

@@ -16,6 +16,7 @@
 
 import json
 import math
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -296,6 +297,32 @@ def test_chords_notes_and_grooves_share_the_tempo(pipe):
     assert conditioning.tempos == ((144, 3),)
     assert run(pipe, drums=GROOVES["waltz"], bpm=160).tempos == [(160, 3)]
     assert run(pipe, drums=GROOVES["waltz"], bpm=False).tempos == [None]
+
+
+def test_the_file_of_a_groove_is_the_groove(pipe, tmp_path, warnings):
+    files = [tmp_path / "loop.groove.json", tmp_path / "none.groove.json"]
+    files[0].write_text(json.dumps(asdict(GROOVES["waltz"])))
+    recording = GROOVES["house"].render(2.0, 16000), 16000
+    for prompts, wrap in (("pop", lambda drums: drums), (["pop"] * 3, lambda drums: [drums, None, recording])):
+        for arguments in ({}, {"bpm": 160}, {"melody": "C4 D4", "beats_per_bar": 3}):
+            expected, found = (
+                pipe.encode_conditioning(
+                    prompts, drums=wrap(drums), generator=torch.Generator().manual_seed(0), **arguments
+                )
+                for drums in (GROOVES["waltz"], str(files[0]))
+            )
+            assert found.tempos == expected.tempos and found.tempos[0].beats_per_bar == 3
+            assert found.controls.keys() == expected.controls.keys()
+            assert all(torch.equal(found.controls[name], expected.controls[name]) for name in found.controls)
+    assert not warnings.text
+    pipe.encode_conditioning("pop", drums=files[0], start=1.0)
+    assert "`start` has no effect" in warnings.text
+    with pytest.raises(FileNotFoundError, match="`drums`: the file .*none.groove.json does not exist"):
+        pipe.encode_conditioning("pop", drums=files[1])
+    files[1].write_text("{}")
+    with pytest.raises(InputError, match="For prompt 1: `drums`: .*none.groove.json is not a groove") as error:
+        pipe.encode_conditioning(["pop", "pop"], drums=files)
+    assert (error.value.argument, error.value.prompt) == ("drums", 1)
 
 
 def test_the_grid_begins_with_the_notes(pipe):

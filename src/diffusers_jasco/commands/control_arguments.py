@@ -35,7 +35,7 @@ from ..controls.chords import (
     read_bars,
     repeat_chords,
 )
-from ..controls.drum_machine import GROOVES, Groove, find_groove, is_groove_file, is_groove_name, read_groove
+from ..controls.drum_machine import GROOVES, Groove, is_groove_name, load_groove
 from ..controls.lead_sheet import LeadSheet
 from ..controls.note_text import is_note_text
 from ..controls.progressions import PROGRESSIONS, bars_from_progression
@@ -174,7 +174,8 @@ class Controls:
         self.args = args
         self._in_beats = options_in_beats(args)
         _check_combination(args, self._in_beats)
-        groove = None if args.groove is None else read_groove_option(args.groove)
+        with rename_errors("groove"):
+            groove = None if args.groove is None else load_groove(args.groove)
         if groove and args.beats_per_bar and args.bpm != NO_BPM:
             groove.check_beats_per_bar(args.beats_per_bar)
         self.drums = groove or args.drums or None
@@ -248,7 +249,7 @@ class Controls:
     def _chords(self, duration: float) -> Any:
         args, chords = self.args, self.args.chords or None
         if args.progression is not None:
-            with _rename_errors("progression"):
+            with rename_errors("progression"):
                 return _repeat(bars_from_progression(args.progression, args.key or "C"))
         if not is_in_bars(chords):
             return repeat_chords(read_chords(chords, start=args.start), duration) if args.repeat_chords else chords
@@ -316,34 +317,19 @@ class Controls:
                 read_melody(args.melody, 10, 10.0, args.start, DEFAULT_BPM)
 
 
-def accept_groove_as_drums(args: argparse.Namespace):
-    """Moves the file of a groove from `drums` to `groove`."""
-    if args.groove is None and is_groove_file(args.drums):
-        args.groove, args.drums = args.drums, None
-
-
-def read_groove_option(value: str) -> Groove:
-    """The groove of a file, or a preset by name."""
-    with _rename_errors("groove"):
-        if not is_groove_file(value):
-            return find_groove(value)
-        try:
-            return read_groove(value)
-        except FileNotFoundError:
-            raise FileNotFoundError(f"`groove`: the file {value} does not exist.") from None
-
-
 def is_audio(value: Any) -> bool:
     return isinstance(value, str) and value.lower().endswith(AUDIO_SUFFIXES)
 
 
 @contextmanager
-def _rename_errors(option: str) -> Iterator[None]:
-    """Renames the argument `name` to the command-line option in errors raised within the block."""
+def rename_errors(option: str) -> Iterator[None]:
+    """Renames the argument `name` or `path` to the command-line option in errors raised within the block."""
     try:
         yield
     except InputError as error:
         raise error.renamed(option) if error.argument in ("name", "path") else error
+    except FileNotFoundError as error:
+        raise FileNotFoundError(str(error).replace("`path`", f"`{option}`")) from None
 
 
 def options_in_beats(args: argparse.Namespace) -> set[str]:

@@ -29,12 +29,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from ..audio.export import check_export
+from ..controls.drum_machine import accept_groove_as_drums
 from ..pipelines.source_velocity import EULER
 from ..utils.arguments import CommandParser, add_device, check_writable, integer, number, seed
 from ..utils.bundled import BUNDLED
 from ..utils.cli import run_command, warnings_name
 from ..utils.errors import InputError
-from .control_arguments import Controls, accept_groove_as_drums, add_control_arguments
+from .control_arguments import Controls, add_control_arguments
 from .edit_arguments import Edit, add_edit_arguments
 from .lead_sheet_arguments import Sheet, add_lead_sheet_arguments
 from .mixer_arguments import Mixer, add_mixer_arguments
@@ -198,7 +199,7 @@ def generate(args: argparse.Namespace) -> list[Path]:
     from ..generation.batches import hash_pipeline
 
     # 1. Check inputs before loading anything
-    accept_groove_as_drums(args)
+    accept_groove_as_drums(vars(args))
     check_options(args)
     paths = number_paths(args)
     edit, mixer = Edit(args, paths.values()), Mixer(args)

@@ -20,7 +20,6 @@ from typing import Any
 
 import torch
 
-from ..controls.drum_machine import is_groove_file
 from ..controls.lead_sheet import LeadSheet, read_lead_sheet
 from ..controls.lead_sheet.charts.ireal import is_ireal
 from ..controls.lead_sheet.files import check_suffix
@@ -28,7 +27,7 @@ from ..controls.lead_sheet.playback import cut_controls
 from ..generation.requests import cut_ending
 from ..utils.arguments import check_writable, integer
 from ..utils.errors import InputError
-from .control_arguments import NO_BPM, options_in_beats, read_groove_option
+from .control_arguments import NO_BPM, options_in_beats, rename_errors
 
 
 def add_lead_sheet_arguments(parser: argparse.ArgumentParser):
@@ -86,8 +85,8 @@ class Sheet:
         if args.bpm is not None:
             sheet = sheet.with_tempo(args.bpm)
         if args.groove is not None:
-            is_file = is_groove_file(args.groove)
-            sheet = sheet.with_groove(read_groove_option(args.groove) if is_file else args.groove)
+            with rename_errors("groove"):
+                sheet = sheet.with_groove(args.groove)
         self.sheet = cut_ending(sheet) if args.loop else sheet
 
     def other_options(self) -> argparse.Namespace:

@@ -18,7 +18,7 @@ import json
 import math
 import os
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -386,7 +386,7 @@ def read_groove(path: str | os.PathLike) -> Groove:
     """
     file = Path(path)
     if not file.is_file():
-        raise FileNotFoundError(f"The file {file} does not exist.")
+        raise FileNotFoundError(f"`path`: the file {file} does not exist.")
     try:
         content = json.loads(file.read_bytes())
     except (ValueError, RecursionError) as error:  # also for other encodings
@@ -406,4 +406,15 @@ def read_groove(path: str | os.PathLike) -> Groove:
 
 def is_groove_file(value: Any) -> bool:
     """Whether `value` is the name of a file for [`read_groove`]: one that ends in `.json`."""
-    return isinstance(value, (str, os.PathLike)) and os.fspath(value).lower().endswith(".json")
+    return isinstance(value, (str, os.PathLike)) and os.fsdecode(value).lower().endswith(".json")
+
+
+def load_groove(name: str | os.PathLike) -> Groove:
+    """Returns the groove of a file, see [`is_groove_file`] and [`read_groove`], or of a name, see [`find_groove`]."""
+    return read_groove(name) if is_groove_file(name) else find_groove(os.fsdecode(name))
+
+
+def accept_groove_as_drums(options: MutableMapping[str, Any]):
+    """Moves the file of a groove from `options["drums"]` to `options["groove"]`, which names a preset or a file."""
+    if options.get("groove") is None and is_groove_file(options.get("drums")):
+        options["groove"], options["drums"] = options["drums"], None

@@ -34,6 +34,7 @@ from diffusers.utils import logging
 
 from ..audio.io import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 from ..controls import CONTROLS
+from ..controls.drum_machine import is_groove_file
 from ..utils.errors import list_names, shorten
 
 
@@ -167,6 +168,12 @@ def find_sources(audio: str | os.PathLike) -> list[Source]:
             raise ValueError(f"{audio}, line {number}: `drums` has to be a file name, but got {shorten(drums)}.")
         if drums:
             info["stems"] = {**(info.get("stems") or {}), "drums": drums}
+        if is_groove_file((info.get("stems") or {}).get("drums")):
+            raise ValueError(
+                f"{audio}, line {number}: the drums of a track have to be a recording that begins with the track, not a"
+                " groove: omit them, and they are separated from the track, or render"
+                " `read_groove(file).render(duration, sampling_rate)`, from `controls.drum_machine`."
+            )
         sources[name] = Source(_resolve(name, fs, root), name, info)
     if not sources:
         raise ValueError(f"{audio} names no files.")

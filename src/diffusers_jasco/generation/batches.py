@@ -36,7 +36,7 @@ from ..audio.metadata import fit_metadata
 from ..audio.paste import ENCODINGS, check_length, find_encoding, paste
 from ..controls import CONTROLS
 from ..controls.beats import Tempo
-from ..controls.drum_machine import find_groove
+from ..controls.drum_machine import load_groove
 from ..utils.arguments import fastest_device
 from ..utils.engines import Engine, LocalEngine, LostWorkerError
 from ..utils.errors import InputError
@@ -72,7 +72,7 @@ class GenerationRequest:
         normalize_drums (`bool`, *optional*):
             Whether to normalize `drums` to the loudness of the training data, by default as the checkpoint specifies.
         bpm (`float` or `False`, *optional*), beats_per_bar (`int`, *optional*): tempo, as [`JascoPipeline`] accepts it.
-        groove (`str`, *optional*): name of a groove for [`~controls.drum_machine.find_groove`], instead of `drums`.
+        groove (`str`, *optional*): name or file of a groove for [`~controls.drum_machine.load_groove`], instead of `drums`.
         loop (`bool`, defaults to `False`): whether the end continues with the beginning.
         window_overlap (`float`, *optional*): least overlap of windows in seconds, for long music.
         audio (`str`, *optional*):
@@ -174,7 +174,7 @@ class GenerationRequest:
         return {
             "prompt": self.source_prompt if self.prompt is None else self.prompt,
             **{name: self.controls.get(name) for name in CONTROLS},
-            **({"drums": find_groove(self.groove)} if self.groove else {}),
+            **({"drums": load_groove(self.groove)} if self.groove else {}),
             **{name: getattr(self, name) for name in ("start", "bpm", "beats_per_bar")},
             **suggested,
             "control_scales": self.control_scales or None,

@@ -28,7 +28,7 @@ from diffusers.utils import logging
 
 from ..audio.regions import read_pairs
 from ..controls import CONTROLS
-from ..controls.drum_machine import find_groove, is_groove_name
+from ..controls.drum_machine import accept_groove_as_drums, is_groove_file, is_groove_name, load_groove
 from ..controls.lead_sheet import LeadSheet, read_lead_sheet
 from ..controls.lead_sheet.charts.ireal import is_ireal
 from ..controls.lead_sheet.playback import fade_seconds
@@ -118,7 +118,7 @@ def read_requests(
 
             - any of `FIELDS`: `prompt` (a text, or `[[text, start], ...]`), `chords` (`[[label, start], ...]`,
               `"C:0 Am:2.5"`, or a file), `drums` (a file), `groove` (a name in [`~controls.drum_machine.GROOVES`],
-              instead of `drums`), `lead_sheet` (a file or text that [`~controls.lead_sheet.read_lead_sheet`] reads,
+              or a file such as `loop.groove.json`, instead of `drums`), `lead_sheet` (a file or text that [`~controls.lead_sheet.read_lead_sheet`] reads,
               for what the line doesn't give; `part` and `tune`: its options; `transpose`: semitones; `bpm` and `groove`
               replace its own), `melody` (`[[pitch, start, end], ...]` or a file), `beats` (`[seconds, ...]`,
               `[beats, downbeats]`, a file, or `[]` for none), `separate_drums`, `normalize_drums`, `start` (seconds
@@ -180,6 +180,7 @@ def _read_line(
         info = _from_dataset(info, folder, dataset_controls)
     elif unknown := sorted(set(info) - set(FIELDS)):
         raise ValueError(f"unknown fields: {', '.join(unknown)}. A line may have {', '.join(FIELDS)}.")
+    accept_groove_as_drums(info)
     info = {key: value for key, value in info.items() if value is not None}
 
     for key, value in info.items():
@@ -191,7 +192,9 @@ def _read_line(
         raise ValueError(
             f"`name` has to be a file name without slashes that does not start with a dot, but got {name!r}."
         )
-    _check_groove(info, folder)
+    if "groove" in info:
+        info["groove"] = _find_groove(info["groove"], folder)
+    _check_drums(info, folder)
     audio = _read_audio(info, folder)
     info, supplied = _read_lead_sheet(info, folder, dataset_controls, info.get("loop", defaults.loop))
     controls = supplied | {key: _read_control(key, info[key], folder) for key in CONTROLS if key in info}
@@ -289,17 +292,24 @@ def _read_control(name: str, value: str | list[Any], folder: Path) -> Any:
     return (_find_file(value, folder) or value) if isinstance(value, str) else control_from_json(name, value)
 
 
-def _check_groove(info: dict[str, Any], folder: Path):
-    """Raises a `ValueError` for an unknown groove, a groove beside `drums`, and the name of a groove as `drums`."""
-    groove, drums = info.get("groove"), info.get("drums")
-    if groove is not None:
-        if drums:
-            raise ValueError("a line can have either `drums` or `groove`, not both.")
-        try:
-            find_groove(groove)
-        except InputError as error:
-            raise error.renamed("groove") from None
-    elif isinstance(drums, str) and is_groove_name(drums) and _find_file(drums, folder) is None:
+def _find_groove(groove: str, folder: Path) -> str:
+    """The name of a preset, or the path of a groove's file; raises a `ValueError` or `OSError` for others."""
+    found = _find_file(groove, folder) if is_groove_file(groove) else groove
+    if found is None:
+        raise FileNotFoundError(f"`groove`: the file {groove!r} does not exist.")
+    try:
+        load_groove(found)
+    except InputError as error:
+        raise error.renamed("groove") from None
+    return found
+
+
+def _check_drums(info: dict[str, Any], folder: Path):
+    """Raises a `ValueError` for a groove beside `drums`, and for the name of a groove as `drums`."""
+    drums = info.get("drums")
+    if drums and "groove" in info:
+        raise ValueError("a line can have either `drums` or `groove`, not both.")
+    if isinstance(drums, str) and is_groove_name(drums) and _find_file(drums, folder) is None:
         raise ValueError(f"`drums`: the file {drums!r} does not exist; for the preset of this name, use `groove`.")
 
 
@@ -352,7 +362,8 @@ def _from_dataset(info: dict[str, Any], folder: Path, controls: Sequence[str]) -
     source = Source(_find_file(name, folder) or str(folder / name), name, info)
     captions = read_captions(source, read_track_info(source), {})
     grid = beat_grid(info)
-    given = info | {"drums": (info.get("stems") or {}).get("drums"), "beats": grid and list(grid)}
+    drums = info.get("drums") or (info.get("stems") or {}).get("drums")
+    given = info | {"drums": drums, "beats": grid and list(grid)}
     return {
         "name": source.id,
         "prompt": captions[0] if captions else None,

@@ -25,7 +25,7 @@ from diffusers.utils import logging
 from ..controls import CONTROLS
 from ..controls.chord_labels import FREE_CHORD, NO_CHORD
 from ..controls.chords import is_in_bars
-from ..controls.drum_machine import Groove, find_groove
+from ..controls.drum_machine import Groove, load_groove
 from ..controls.lead_sheet import LeadSheet
 from ..controls.lead_sheet.keys import parse_tonality
 from ..controls.lead_sheet.playback import cut_controls
@@ -139,8 +139,8 @@ def plan_suggestion(
     Args:
         prompt (`str`): description of the music.
         seed (`int`): random seed.
-        given (`Mapping[str, Any]`): given controls: `chords`, `drums`, `melody`, `beats`, and `groove`, a groove or its
-            name.
+        given (`Mapping[str, Any]`): given controls: `chords`, `drums`, `melody`, `beats`, and `groove`, a groove, its
+            name or its file.
         bpm (`float`, *optional*): tempo in beats per minute. It overrides those of the groove and of the prompt.
         beats_per_bar (`int`, *optional*): 4, 3, or 2 (for 6/8). It overrides the groove's and the prompt's.
         key (`str`, *optional*): key that overrides the prompt's.
@@ -165,7 +165,7 @@ def plan_suggestion(
         raise InputError(f"`suggest` has nothing to add to {_join(given)}.", "suggest")
     groove = given.get("groove")
     if groove is not None and not isinstance(groove, Groove):
-        groove = find_groove(groove)
+        groove = load_groove(groove)
     in_seconds = [name for name in CONTROLS if name in given and not _is_in_beats(name, given[name])]
     if in_seconds and bpm is None and groove is None:
         raise InputError(

@@ -37,7 +37,7 @@ from ..loaders.audiocraft.compat import read_melody_late
 from ..models.codec_spectral import SpectralCodecModel
 from ..models.tempo_model import JascoTempoModel
 from ..models.transformer_jasco import JascoTransformerModel
-from ..per_prompt import check_starts, encode_per_prompt, is_given, place_chords, split_per_prompt
+from ..per_prompt import check_starts, encode_per_prompt, is_given, open_grooves, place_chords, split_per_prompt
 from ..tempo import (
     PieceInputs,
     TempoDistribution,
@@ -276,6 +276,7 @@ class JascoEncodingMixin(DiffusionPipeline):
                 raise InputError(
                     f"`{name}` was given, but this checkpoint has no {name} control. It has: {available}.", name
                 )
+        inputs["drums"] = open_grooves(inputs["drums"])
         # Beats also come from tempos.
         given_names = [name for name in nulls if name == "beats" or is_given(inputs[name])]
         regions = read_control_regions(control_regions, num_prompts, given_names, num_frames / rate)

@@ -375,7 +375,7 @@ class JascoPipeline(
             drums (*optional*):
                 A drum recording for all prompts, or a list with one (or `None`) per prompt: a path, `(waveform,
                 sampling_rate)` or `{"array", "sampling_rate"}`, at any sampling rate, or a
-                [`~controls.drum_machine.Groove`]; see [`~inputs.read_drums`].
+                [`~controls.drum_machine.Groove`] or its file (`.groove.json`); see [`~inputs.read_drums`].
             separate_drums (`bool`, defaults to `False`):
                 Whether to separate the drums from `drums` first, if that is a full mix: with Demucs if it and its
                 weights are installed, otherwise with a small network; see [`~extraction.drums.separate_drums`].

@@ -14,7 +14,8 @@
 
 """Lead sheets: the model, the order of the bars, and the arguments of the pipeline."""
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from fractions import Fraction as F
 
 import pytest
@@ -229,9 +230,11 @@ def test_eighth_notes_swing_in_simple_meters_only():
         ),
     ],
 )
-def test_a_groove_as_an_object_plays_as_its_name(song):
+def test_a_groove_as_an_object_plays_as_its_name(song, tmp_path):
     expected = song.with_groove("boom bap")
     written = song.with_groove(GROOVES["boom bap"])
+    (tmp_path / "loop.groove.json").write_text(json.dumps(asdict(GROOVES["boom bap"])))
+    assert song.with_groove(tmp_path / "loop.groove.json") == written
     assert written.groove is None and written.hits
     assert drum_hits(written.expand()) == drum_hits(expected.expand())
     assert read_json(to_json(written)) == written

@@ -28,7 +28,7 @@ import torch
 from ...audio.loudness import fade_out
 from ...utils.errors import InputError, shorten
 from ...utils.numbers import to_float, to_integer
-from ..drum_machine import Groove, find_groove
+from ..drum_machine import Groove, find_groove, is_groove_file, read_groove
 from .bars import (
     JUMPS,
     MAX_REPEATS,
@@ -272,17 +272,20 @@ class LeadSheet:
         sections = tuple(replace(section, bars=tuple(map(change, section.bars))) for section in self.sections)
         return replace(self, sections=sections, tempo=bpm)
 
-    def with_groove(self, name: str | Groove) -> "LeadSheet":
+    def with_groove(self, name: str | os.PathLike | Groove) -> "LeadSheet":
         r"""
         Replaces the drums by a groove, at the tempo of the sheet.
 
         Args:
-            name (`str` or [`~controls.drum_machine.Groove`]):
-                Name of a groove in `controls.drum_machine.GROOVES`, or a groove, whose hits are written into the bars.
+            name (`str`, `os.PathLike` or [`~controls.drum_machine.Groove`]):
+                Name of a groove in `controls.drum_machine.GROOVES`, or a groove or its file (`loop.groove.json`), whose
+                hits are written into the bars.
 
         Raises:
-            [`InputError`]: if the name is unknown.
+            [`InputError`], `FileNotFoundError`: if the name is unknown, or the file is not a groove or does not exist.
         """
+        if is_groove_file(name):
+            name = read_groove(name)
         if isinstance(name, Groove):
             return replace(self, sections=write_groove(self, name), groove=None)
         sections = tuple(
