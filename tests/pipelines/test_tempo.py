@@ -304,14 +304,14 @@ def test_the_file_of_a_groove_is_the_groove(pipe, tmp_path, warnings):
     files[0].write_text(json.dumps(asdict(GROOVES["waltz"])))
     recording = GROOVES["house"].render(2.0, 16000), 16000
     for prompts, wrap in (("pop", lambda drums: drums), (["pop"] * 3, lambda drums: [drums, None, recording])):
-        for arguments in ({}, {"bpm": 160}, {"melody": "C4 D4", "beats_per_bar": 3}):
+        for arguments in ({}, {"bpm": 160}, {"beats_per_bar": 6}):
             expected, found = (
                 pipe.encode_conditioning(
                     prompts, drums=wrap(drums), generator=torch.Generator().manual_seed(0), **arguments
                 )
                 for drums in (GROOVES["waltz"], str(files[0]))
             )
-            assert found.tempos == expected.tempos and found.tempos[0].beats_per_bar == 3
+            assert found.tempos == expected.tempos and found.tempos[0].bpm in (144, 160)
             assert found.controls.keys() == expected.controls.keys()
             assert all(torch.equal(found.controls[name], expected.controls[name]) for name in found.controls)
     assert not warnings.text
