@@ -115,7 +115,9 @@ def test_hits_before_the_first_downbeat():
     groove = Groove({"kick": "x.....x.x.......", "snare": "....x.......x...", "hat": "x.x.x.x.x.x.x.x."}, bpm=120)
     hits = [(drum, start + 0.7, velocity) for drum, start, velocity in groove.hits(12.0)]
     pickup = [("snare", 0.45, 1.0), ("snare", 0.575, 1.0)]
-    assert groove_from_hits(pickup + hits, true_beats(groove, 12.7, 0.2)).tracks == groove.tracks
+    beats = true_beats(groove, 12.7, 0.2)
+    for downbeats in (beats.beats[1::4], []):
+        assert groove_from_hits(pickup + hits, beats._replace(downbeats=downbeats)).tracks == groove.tracks
 
 
 def test_corrected_downbeats_move_the_bars():
@@ -125,6 +127,18 @@ def test_corrected_downbeats_move_the_bars():
     corrected = beats._replace(downbeats=beats.beats[1::4])
     assert groove_from_hits(hits, beats).tracks == groove.tracks
     assert groove_from_hits(hits, corrected).tracks["cowbell"] == "............x..."
+
+
+@pytest.mark.parametrize("first", range(4))
+def test_corrected_downbeats_outweigh_the_first_hit_and_the_backbeat(first):
+    groove = GROOVES["rock backbeat"]
+    duration = 4 * groove.seconds
+    beats = true_beats(groove, duration - 0.1)
+    corrected = beats._replace(downbeats=beats.beats[first::4])
+    expected = {drum: steps[4 * first :] + steps[: 4 * first] for drum, steps in groove.tracks.items()}
+    assert groove_from_hits(groove.hits(duration), corrected).tracks == expected
+    # A loop, too.
+    assert groove_from_hits(groove.hits(duration), corrected, duration=duration).tracks == expected
 
 
 def test_tempo_that_drifts():

@@ -102,7 +102,7 @@ def extract_groove(
         raise EmptyInputError("No drum hits were found in `audio`: give a recording with drums.", "audio")
     beats = extract_beats(audio, sampling_rate, progress)
     duration = AudioStream(audio, sampling_rate, RATE).duration
-    return groove_from_hits(hits, beats, bars, bpm, beats_per_bar, velocities, duration)
+    return _find_groove(hits, beats, bars, bpm, beats_per_bar, velocities, duration, _ESTIMATED_DOWNBEATS)
 
 
 def groove_from_hits(
@@ -119,7 +119,9 @@ def groove_from_hits(
 
     Args:
         hits (`list`): `(drum, start in seconds, velocity)`, as [`extract_drum_hits`] returns them.
-        beats ([`Beats`], *optional*): the beats of the recording; by default, they are estimated from the hits.
+        beats ([`Beats`], *optional*):
+            The beats of the recording; by default, they are estimated from the hits. Bars begin on the downbeats, if there
+            are any; otherwise, kicks, snares and the first hit decide.
         bars, bpm, beats_per_bar, velocities: as [`extract_groove`].
         duration (`float`, *optional*):
             Duration of the recording in seconds, which gives the tempo of a loop that was cut to whole bars.
@@ -131,6 +133,20 @@ def groove_from_hits(
         [`EmptyInputError`]: if there are no hits.
         [`InputError`]: for invalid hits and arguments, fewer bars than `bars`, and drums that do not repeat a pattern.
     """
+    return _find_groove(hits, beats, bars, bpm, beats_per_bar, velocities, duration, _GIVEN_DOWNBEATS)
+
+
+def _find_groove(
+    hits: Hits,
+    beats: Beats | None,
+    bars: int | None,
+    bpm: float | None,
+    beats_per_bar: int | None,
+    velocities: bool,
+    duration: float | None,
+    downbeat_weight: float,
+) -> Groove:
+    """The groove of [`groove_from_hits`], with the weight of downbeats against that of the hits."""
     bars, bpm, beats_per_bar = _check(bars, bpm, beats_per_bar)
     if duration is not None:
         duration = to_float(duration, "duration", above=0, unit="seconds")
@@ -144,13 +160,18 @@ def groove_from_hits(
     steps, num_steps = feel.steps(starts), None
     if feel.loop:
         num_steps = feel.loop * feel.steps_per_beat
-        steps = (steps - feel.steps(np.zeros(1))) % num_steps
+        origin = int(feel.steps(np.zeros(1))[0])
+        steps = (steps - origin) % num_steps
         beats_per_bar = beats_per_bar or _meter_of_loop(steps, drums, loudness, feel, beats.time_signature)
         size = beats_per_bar * feel.steps_per_beat
+        scores = downbeat_weight * _downbeat_shares(feel, beats.downbeats, beats_per_bar, origin)
+        scores[0] += _BEGINNING
+        steps = (steps - int(scores.argmax()) * feel.steps_per_beat) % num_steps
     else:
         beats_per_bar = beats_per_bar or _BEATS_PER_BAR[beats.time_signature or "4/4"]
         size = beats_per_bar * feel.steps_per_beat
-        steps -= _first_step(steps, drums, loudness, feel, size, beats, starts)
+        scores = downbeat_weight * _downbeat_shares(feel, beats.downbeats, beats_per_bar)
+        steps -= _first_step(steps, drums, loudness, feel, scores, starts)
     steps = steps - int(steps.min()) // size * size
     pattern = _fold(steps, drums, loudness, size, bars, num_steps)
     _warn_if_sparse(pattern, steps, drums, feel.steps_per_beat)
@@ -478,10 +499,11 @@ def _round_tempo(bpm: float, onsets: np.ndarray) -> float:
 
 # 2. Bars
 
-_DOWNBEAT_VOTES = 1.0
+_ESTIMATED_DOWNBEATS = 1.0
+_GIVEN_DOWNBEATS = 100.0  # the others decide only between beats with equally many
 _BACKBEAT = 1.0
 _KICK = 0.5
-_BEGINNING = 1.5  # for a recording that begins with a hit
+_BEGINNING = 1.5  # for a recording that begins with a hit, or a loop
 
 
 def _first_step(
@@ -489,17 +511,12 @@ def _first_step(
     drums: np.ndarray,
     loudness: np.ndarray,
     feel: _Feel,
-    size: int,
-    beats: Beats,
+    downbeats: np.ndarray,
     starts: np.ndarray,
 ) -> int:
-    """A step that begins a bar."""
-    per_beat = feel.steps_per_beat
-    beats_per_bar = size // per_beat
-    scores = np.zeros(beats_per_bar)
-    if beats.downbeats:
-        votes = np.round(feel.position(np.array(beats.downbeats))).astype(int) % beats_per_bar
-        scores += _DOWNBEAT_VOTES * np.bincount(votes, minlength=beats_per_bar) / len(votes)
+    """A step that begins a bar; `downbeats` are scores of the beats of a bar."""
+    per_beat, beats_per_bar = feel.steps_per_beat, len(downbeats)
+    scores = downbeats.copy()
 
     def profile(*names: str) -> np.ndarray:
         """Shares of the hits on each beat of the bar."""
@@ -516,6 +533,14 @@ def _first_step(
         scores[int(first_beat) % beats_per_bar] += _BEGINNING
     first = int(scores.argmax())
     return first * per_beat
+
+
+def _downbeat_shares(feel: _Feel, downbeats: list[float], beats_per_bar: int, origin: int = 0) -> np.ndarray:
+    """Shares of the downbeats on each beat of the bars that begin at the step `origin`."""
+    if not len(downbeats):
+        return np.zeros(beats_per_bar)
+    beats = np.round(feel.position(np.array(downbeats)) - origin / feel.steps_per_beat).astype(int)
+    return np.bincount(beats % beats_per_bar, minlength=beats_per_bar) / len(downbeats)
 
 
 def _backbeat(shares: np.ndarray) -> float:
