@@ -513,6 +513,7 @@ def test_orchestrated_music_has_other_instruments_and_no_annotations():
     assert all(item["audio"].shape == (1, 44100) and 0.001 < item["audio"].abs().max() <= 0.96 for item in items)
     assert all(item["duration"] == 2.0 and "chords" not in item and "melody" not in item for item in items)
     assert torch.equal(items[3]["audio"], music[3]["audio"])
+    assert music.duration == 2.0
     assert not any(torch.equal(item["audio"], plain[index]["audio"]) for index, item in enumerate(items))
     with pytest.raises(IndexError, match="-1 is out of range"):
         music[-1]

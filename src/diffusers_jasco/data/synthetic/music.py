@@ -92,6 +92,9 @@ class SyntheticMusic(RenderedMusic):
     ```
     """
 
+    # Length of a score, in durations of a clip.
+    _score_length = 1.0
+
     def __init__(
         self,
         split: str,
@@ -127,21 +130,22 @@ class SyntheticMusic(RenderedMusic):
         rng = np.random.default_rng(seeds)
         subset = SUBSETS[index % 2] if self.subset == "both" else self.subset
         form = choose(rng, tuple(FORMS), tuple(FORMS.values()))
-        piece = compose(self.split, subset, rng, self.duration, form)
+        duration = self.duration * self._score_length
+        piece = compose(self.split, subset, rng, duration, form)
         start = rng.uniform(*piece.starts)
         shares = {"random": 0.0, "mixed": _DOWNBEAT_SHARE, "downbeat": 1.0}
         if np.random.default_rng([*seeds, 3]).random() < shares[self.start]:
             start = _move_to_downbeat(start, piece)
-        _remove_silent_stems(piece, start, start + self.duration)
+        _remove_silent_stems(piece, start, start + duration)
         # Captions and drum machine use separate random streams, so changing them leaves the rest unchanged.
         captions = write_captions(piece, np.random.default_rng([*seeds, 1]), _NUM_CAPTIONS)
         kit = np.random.default_rng([*seeds, 2])
         tuning = kit.uniform(0.75, 1.33) if subset == "full" and kit.random() < _DRUM_MACHINES else None
         preroll = min(_PREROLL, start)
-        first, end = start - preroll, start + self.duration
+        first, end = start - preroll, start + duration
         return Score(
             annotations={
-                **_cut_annotations(piece, start, self.duration),
+                **_cut_annotations(piece, start, duration),
                 "tempo": piece.tempo,
                 "time_signature": piece.time_signature,
                 "key": piece.key,
@@ -156,7 +160,7 @@ class SyntheticMusic(RenderedMusic):
                 "index": index,
                 "seed": self.seed,
             },
-            duration=self.duration,
+            duration=duration,
             preroll=preroll,
             programs=piece.programs,
             notes={name: _cut_notes(piece.notes[name], first, end) for name in piece.programs},

@@ -14,7 +14,6 @@
 
 """Synthetic music with other instruments: training music of the melody extractor, without annotations."""
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -62,28 +61,16 @@ class OrchestratedMusic(SyntheticMusic):
         `IndexError`: if an index is out of range.
     """
 
-    def __init__(
-        self,
-        split: str,
-        size: int,
-        subset: str = "full",
-        duration: float = 10.0,
-        sampling_rate: int = 16000,
-        renderer: str | None = "fluidsynth",
-        soundfonts: Sequence[str | os.PathLike] | None = None,
-        stems: bool = False,
-        seed: int = 0,
-        start: str = "random",
-    ):
-        if stems:
+    # Faster pieces need more notes.
+    _score_length = _TEMPO[1]
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        if self.stems:
             raise ValueError("Orchestrated music has no stems, but got stems=True.")
-        # Faster pieces need more notes.
-        composed = duration * _TEMPO[1]
-        super().__init__(split, size, subset, composed, sampling_rate, renderer, soundfonts, False, seed, start)
-        self.duration_of_clips = duration
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        num_samples = round(self.duration_of_clips * self.sampling_rate)
+        num_samples = round(self.duration * self.sampling_rate)
         score = self.score(index)
         rng = np.random.default_rng([self.seed, 4, index])
         font = self.soundfonts[int(rng.integers(len(self.soundfonts)))]
@@ -96,12 +83,12 @@ class OrchestratedMusic(SyntheticMusic):
             description = {key: item[key] for key in description}
         else:
             tracks = orchestrate(score, rng)
-            stems = renderer.render(tracks, score.preroll + self.duration_of_clips)
+            stems = renderer.render(tracks, score.preroll + self.duration)
             audio = torch.from_numpy(_mix(stems, num_samples, self.sampling_rate, rng))[None]
         return {
             "audio": audio,
             "sampling_rate": self.sampling_rate,
-            "duration": self.duration_of_clips,
+            "duration": self.duration,
             "split": self.split,
             "index": index,
             "seed": self.seed,
