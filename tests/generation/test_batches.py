@@ -28,6 +28,7 @@ import torch
 from diffusers_jasco import JascoAudioToAudioPipeline, JascoPipeline, load_audio
 from diffusers_jasco.audio.metadata import read_metadata
 from diffusers_jasco.commands.generate import main as generate
+from diffusers_jasco.controls.drum_machine import GROOVES
 from diffusers_jasco.generation import batches
 from diffusers_jasco.generation.batches import (
     SOURCES,
@@ -40,6 +41,7 @@ from diffusers_jasco.generation.batches import (
     plan_batches,
     save_clips,
 )
+from diffusers_jasco.inputs import SingleVoice
 from diffusers_jasco.utils.engines import LocalEngine, LostWorkerError, RayEngine
 from diffusers_jasco.utils.files import hash_file
 
@@ -127,6 +129,12 @@ def test_waveforms_are_described_by_a_hash():
     )
     assert first[1] == 16000 and first[0]["shape"] == [1, 10] and first != second
     json.dumps(first)
+
+
+def test_grooves_and_single_voices_are_described():
+    controls = {"drums": GROOVES["waltz"], "melody": SingleVoice((torch.ones(1, 10), 16000))}
+    described = json.loads(json.dumps(GenerationRequest("a", controls=controls).describe()))
+    assert described["drums"]["bpm"] == 144 and described["melody"]["audio"][1] == 16000
 
 
 def test_the_hash_of_a_pipeline_depends_on_its_weights(pipe):

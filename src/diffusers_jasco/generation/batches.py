@@ -36,7 +36,8 @@ from ..audio.metadata import fit_metadata
 from ..audio.paste import ENCODINGS, check_length, find_encoding, paste
 from ..controls import CONTROLS
 from ..controls.beats import Tempo
-from ..controls.drum_machine import load_groove
+from ..controls.drum_machine import Groove, load_groove
+from ..inputs import SingleVoice
 from ..utils.arguments import fastest_device
 from ..utils.engines import Engine, LocalEngine, LostWorkerError
 from ..utils.errors import InputError
@@ -613,6 +614,8 @@ def _to_json(value: Any) -> Any:
     if isinstance(value, (torch.Tensor, np.ndarray)):
         array = np.ascontiguousarray(torch.as_tensor(value).detach().cpu().numpy())
         return {"shape": list(array.shape), "blake2b": hashlib.blake2b(array.tobytes(), digest_size=16).hexdigest()}
+    if isinstance(value, (Groove, SingleVoice)):
+        value = vars(value)
     if isinstance(value, dict):
         return {key: _to_json(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
