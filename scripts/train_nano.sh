@@ -13,7 +13,8 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-# Trains the next version of jasco-nano from scratch: music, tokenizer, model, and the student that is distilled from it.
+# Trains the next version of jasco-nano from scratch: music, tokenizer, text encoder, model, and the student that is
+# distilled from it.
 # Completed stages are skipped and interrupted ones resume, so the same command also continues a run. OUTPUT is the
 # student, with the model as its teacher; STUDENT_STEPS=0 skips the distillation, and OUTPUT is the model.
 #
@@ -141,10 +142,18 @@ fi
     --output "$work/tokenizer"
 
 check_time
+if [ ! -f "$work/text_encoder/config.json" ]; then
+    rm -rf "$work/text_encoder.partial"
+    python training/train_text_encoder.py --tokenizer "$work/tokenizer" --output "$work/text_encoder.partial" \
+        --num_clips "${TEXT_ENCODER_CLIPS:-20000}" --max_steps "${TEXT_ENCODER_STEPS:-4000}" --processes "$processes"
+    mv "$work/text_encoder.partial" "$work/text_encoder"
+fi
+
+check_time
 accelerate launch "${launch[@]}" --quiet --num_machines 1 --dynamo_backend no --mixed_precision "$precision" \
     training/train_jasco.py --config training/configs/nano_2.yaml --mixed_precision "$precision" --max_steps "$steps" \
     --dataset "$work/features/train" --validation_dataset "$work/features/validation" --codec "$codec" \
-    --tokenizer "$work/tokenizer" --output "$work/model" "${on_device[@]}" ${model_options[@]+"${model_options[@]}"} \
+    --tokenizer "$work/tokenizer" --text_encoder "$work/text_encoder" --output "$work/model" "${on_device[@]}" ${model_options[@]+"${model_options[@]}"} \
     --max_minutes "$(minutes_left)" --resume latest
 check_time
 

@@ -45,6 +45,7 @@ case "$*" in
         touch "$output/parts.json"
         [ "$DEVICE" = cpu ] || exec sleep 60 ;;
     *train_tokenizer.py*) touch "$output/tokenizer_config.json" ;;
+    *train_text_encoder.py*) touch "$output/config.json" ;;
     *train_jasco.py*) touch "$output/log.jsonl" "$output/config.yaml" ;;
 esac
 """
@@ -71,7 +72,7 @@ def train(work: Path, **settings: str) -> str:
         "OUTPUT": str(work / "pipeline"),
         **find_renderer(),
         **{"CLIPS": "24", "VALIDATION_CLIPS": "8", "STEPS": "4", "STUDENT_STEPS": "2"},
-        "TOKENIZER_CLIPS": "50",
+        **{"TOKENIZER_CLIPS": "50", "TEXT_ENCODER_CLIPS": "50", "TEXT_ENCODER_STEPS": "4"},
         **settings,
     }
     process = subprocess.run([ROOT / "scripts/train_nano.sh"], env=environment, capture_output=True, text=True)
@@ -196,11 +197,12 @@ def test_settings_are_checked_before_anything_is_rendered(tmp_path, settings, me
 def test_a_leg_on_a_cpu_includes_all_stages(tmp_path):
     code, calls = call_stubs(tmp_path, DEVICE="cpu", MAX_MINUTES="5")
     stages = [Path(next(word for word in call.split() if word.endswith(".py"))).stem for call in calls]
-    training = ["train_tokenizer", "train_jasco", "train_jasco_distill"]
+    training = ["train_tokenizer", "train_text_encoder", "train_jasco", "train_jasco_distill"]
     assert code == 0 and stages == [*["render_features"] * 2, *training, "save_half_precision"]
-    assert all(4.8 < find_option(call, "max_minutes") <= 5 for call in (*calls[:2], *calls[3:5]))
-    assert "--num_processes 2" in calls[3] and "total_minutes" not in calls[3]
-    assert f"--checkpoint {tmp_path}/student --teacher {tmp_path}/model" in calls[5]
+    assert all(4.8 < find_option(call, "max_minutes") <= 5 for call in (*calls[:2], *calls[4:6]))
+    assert "--num_processes 2" in calls[4] and "total_minutes" not in calls[4]
+    assert f"--text_encoder {tmp_path}/text_encoder " in calls[4]
+    assert f"--checkpoint {tmp_path}/student --teacher {tmp_path}/model" in calls[6]
 
 
 def test_the_distillation_can_be_skipped(tmp_path):
