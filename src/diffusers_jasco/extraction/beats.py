@@ -26,6 +26,7 @@ import torch
 from ..audio.stream import AudioStream
 from ..utils.spooling import SpooledRows
 from .beat_model import BANDS, FRAME_RATE, HOP, LOUDEST, NUM_BANDS, RATE, WINDOW, BeatModel
+from .lists import accepts_lists
 from .progress import SecondsBar
 
 
@@ -47,11 +48,12 @@ class Beats(NamedTuple):
     time_signature: str | None
 
 
+@accepts_lists
 def extract_beats(
     audio: Any,
     sampling_rate: int | None = None,
     progress: bool = False,
-) -> Beats | list[Beats]:
+) -> Beats:
     r"""
     Estimates the beats, the downbeats, the tempo and the time signature of a recording: a network ([`BeatModel`])
     estimates the probability of beats, and a hidden Markov model finds the most probable sequence at 45 to 220 beats
@@ -73,20 +75,18 @@ def extract_beats(
         `FileNotFoundError`: if a file does not exist.
         [`InputError`]: for input that is not audio.
     """
-    if isinstance(audio, list):
-        return [extract_beats(item, sampling_rate, progress) for item in audio]
     stream = AudioStream(audio, sampling_rate, RATE)
     with SpooledRows((NUM_BANDS,), np.float16) as magnitudes:
         highest = _read_magnitudes(stream, magnitudes, progress)
         return _track(magnitudes, highest, stream.duration)
 
 
-def tempo_of_beats(beats: Sequence[float]) -> float | None:
+def tempo_of_beats(beats: Sequence[float] | np.ndarray) -> float | None:
     r"""
     The tempo of a sequence of beats: the median over half of the sequence, which is more precise than single intervals.
 
     Args:
-        beats (`Sequence[float]`): ascending times in seconds.
+        beats (`Sequence[float]` or `np.ndarray`): ascending times in seconds.
 
     Returns:
         `float` or `None`: beats per minute; `None` for fewer than two beats.
@@ -110,12 +110,14 @@ def _track(magnitudes: SpooledRows, highest: np.ndarray, duration: float) -> Bea
     if len(frames) < 2:
         return Beats([], [], None, None)
     times = np.clip(_refine(frames, activations) / FRAME_RATE, 0, duration)
+    tempo = tempo_of_beats(times)
+    assert tempo is not None
     beats = [round(float(time), 4) for time in times]
     time_signature = f"{meter}/4"
     if meter == 2 and _is_compound(times * FRAME_RATE, magnitudes, scale):
         time_signature = "6/8"
     downbeats = [beat for beat, is_first in zip(beats, is_downbeat) if is_first]
-    return Beats(beats, downbeats, round(tempo_of_beats(times), 2), time_signature)
+    return Beats(beats, downbeats, round(tempo, 2), time_signature)
 
 
 # 1. Probabilities of beats
@@ -231,6 +233,7 @@ def _find_beats(activations: np.ndarray, origins: SpooledRows) -> tuple[np.ndarr
         total += top
         scores = np.concatenate([scores[shortest:], highest]) - top
 
+    assert last is not None
     frames, is_downbeat = [], []
     if best > sums[2, -1] + _EVIDENCE * num_frames / FRAME_RATE:
         frame, interval, state = last

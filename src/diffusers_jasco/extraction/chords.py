@@ -20,7 +20,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias, overload
 
 import numpy as np
 from diffusers.utils import logging
@@ -37,18 +37,40 @@ from .progress import SecondsBar
 logger = logging.get_logger(__name__)
 
 Chords = list[tuple[str, float]]
+Method = Literal["auto", "chordino", "builtin"]
+BeatTimes: TypeAlias = Beats | Sequence[float] | np.ndarray
 
 RATE = 32000  # Hz: the rate of JASCO's training data; at other rates Chordino estimates different chords
 HOP = 2048  # samples: 64 ms
 _SHORTEST_BEAT = 0.05  # seconds
 
 
+@overload
+def extract_chords(
+    audio: list[Any],
+    sampling_rate: int | None = None,
+    method: Method = "auto",
+    progress: bool = False,
+    snap_to_beats: bool | Sequence[BeatTimes] = False,
+) -> list[Chords]: ...
+
+
+@overload
 def extract_chords(
     audio: Any,
     sampling_rate: int | None = None,
-    method: Literal["auto", "chordino", "builtin"] = "auto",
+    method: Method = "auto",
     progress: bool = False,
-    snap_to_beats: bool | Sequence[float] | Sequence[Sequence[float]] = False,
+    snap_to_beats: bool | BeatTimes = False,
+) -> Chords: ...
+
+
+def extract_chords(
+    audio: Any,
+    sampling_rate: int | None = None,
+    method: Method = "auto",
+    progress: bool = False,
+    snap_to_beats: bool | BeatTimes | Sequence[BeatTimes] = False,
 ) -> Chords | list[Chords]:
     r"""
     Estimates the chords of a recording, as Chordino's 193 labels.
@@ -86,14 +108,10 @@ def extract_chords(
     if isinstance(snap_to_beats, Beats):
         snap_to_beats = snap_to_beats.beats
     if isinstance(audio, list):
-        beats = [snap_to_beats] * len(audio) if isinstance(snap_to_beats, bool) else snap_to_beats
-        if not hasattr(beats, "__len__") or len(beats) != len(audio):
-            raise InputError(
-                f"`snap_to_beats` has to be a bool or have the beats of each of {len(audio)} recordings, but got"
-                f" {reprlib.repr(beats)}.",
-                "snap_to_beats",
-            )
-        return [extract_chords(item, sampling_rate, method, progress, snap) for item, snap in zip(audio, beats)]
+        beats_of_each = _beats_of_each(snap_to_beats, len(audio))
+        return [
+            extract_chords(item, sampling_rate, method, progress, snap) for item, snap in zip(audio, beats_of_each)
+        ]
     if method == "auto":
         method = "chordino" if _find_plugin() is not None else "builtin"
         logger.info(f"Estimating chords with method={method!r}.")
@@ -114,6 +132,18 @@ def _merge(chords: Iterable[tuple[str, float]], duration: float) -> Chords:
         if start < duration and (not merged or merged[-1][0] != label):
             merged.append((label, round(float(start), 4)))
     return merged or [(NO_CHORD, 0.0)]
+
+
+def _beats_of_each(snap_to_beats: Any, count: int) -> Sequence[Any]:
+    """`snap_to_beats` for each of several recordings."""
+    beats = [snap_to_beats] * count if isinstance(snap_to_beats, bool) else snap_to_beats
+    if not hasattr(beats, "__len__") or len(beats) != count:
+        raise InputError(
+            f"`snap_to_beats` has to be a bool or have the beats of each of {count} recordings, but got"
+            f" {reprlib.repr(beats)}.",
+            "snap_to_beats",
+        )
+    return beats
 
 
 def _check_beats(beats: Any) -> np.ndarray:
@@ -379,11 +409,11 @@ def _templates() -> tuple[list[str], np.ndarray]:
     for label in labels:
         bass, treble = np.zeros(12), np.zeros(12)
         weight = 1.0
-        if label == NO_CHORD:
+        chord = parse_chord(label)
+        if chord is None:
             bass[:], treble[:] = _BASS_NOTE, 1
             weight = _NO_CHORD_WEIGHT
         else:
-            chord = parse_chord(label)
             tones = [(chord.root + interval) % 12 for interval in chord.intervals]
             bass[tones], treble[tones] = _BASS_TONES, 1
             bass[chord.bass_pitch_class] = _BASS_NOTE

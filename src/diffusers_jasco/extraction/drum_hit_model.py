@@ -63,8 +63,8 @@ class DrumHitModel(ModelMixin, ConfigMixin):
         self.proj_in = nn.Conv1d(filters[-1] * bands, channels, 1)
         self.layers = nn.ModuleList()
         for dilation in self._dilations:
-            conv = nn.Conv1d(channels, channels, 3, padding=dilation, dilation=dilation)
-            self.layers.append(nn.Sequential(conv, nn.ELU(), nn.Dropout(dropout), nn.Conv1d(channels, channels, 1)))
+            dilated = nn.Conv1d(channels, channels, 3, padding=dilation, dilation=dilation)
+            self.layers.append(nn.Sequential(dilated, nn.ELU(), nn.Dropout(dropout), nn.Conv1d(channels, channels, 1)))
         self.proj_out = nn.Conv1d(channels, 2 * len(VOICES), 1)
 
     @property

@@ -27,6 +27,7 @@ from ..audio.stream import AudioStream, frame_blocks, resample_blocks
 from ..utils.spooling import SpooledRows
 from .drum_hit_model import BANDS, FRAME_RATE, HOP, LOUDEST, NUM_BANDS, RATE, VOICES, WINDOW, DrumHitModel
 from .drums import DrumStream
+from .lists import accepts_lists
 from .progress import SecondsBar
 
 
@@ -56,12 +57,13 @@ _MINORITY = 0.75
 _LOUD = 0.9  # quantile of the levels of a drum that has the velocity 1
 
 
+@accepts_lists
 def extract_drum_hits(
     audio: Any,
     sampling_rate: int | None = None,
     separate_drums: bool = True,
     progress: bool = False,
-) -> Hits | list[Hits]:
+) -> Hits:
     r"""
     Transcribes the drums of a recording: the onsets and velocities of the drums of the drum machine.
 
@@ -87,8 +89,6 @@ def extract_drum_hits(
         `FileNotFoundError`: if a file does not exist.
         [`InputError`]: for input that is not audio.
     """
-    if isinstance(audio, list):
-        return [extract_drum_hits(item, sampling_rate, separate_drums, progress) for item in audio]
     with SpooledRows((NUM_BANDS,), np.float16) as magnitudes:
         stream = AudioStream(audio, sampling_rate, RATE)
         if separate_drums:

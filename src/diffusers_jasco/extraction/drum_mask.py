@@ -104,8 +104,8 @@ class _LowBand(nn.Module):
         self.middle = nn.ModuleList(_conv1d(channels, channels, 3, dilation) for dilation in dilations)
         self.conv_out = nn.Conv1d(channels, 3 * LOW_BINS, 1)
         # At first, the mask stays as it is.
-        nn.init.zeros_(self.conv_out.weight)
-        nn.init.zeros_(self.conv_out.bias)
+        for parameter in self.conv_out.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, spectrum: torch.Tensor, mask: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
         """Refines a mask `(batch, frames, 64)` for a spectrum of this shape and levels `(batch, frames, bands)`."""

@@ -30,6 +30,7 @@ from ..utils.errors import InputError
 from ..utils.files import hash_file
 from ..utils.optional_imports import import_optional
 from . import drum_mask
+from .lists import accepts_lists
 from .progress import SecondsBar
 
 
@@ -38,12 +39,13 @@ logger = logging.get_logger(__name__)
 METHODS = ("auto", "demucs", "builtin")
 
 
+@accepts_lists
 def separate_drums(
     audio: Any,
     sampling_rate: int | None = None,
     method: Literal["auto", "demucs", "builtin"] = "auto",
     progress: bool = False,
-) -> tuple[torch.Tensor, int] | list[tuple[torch.Tensor, int]]:
+) -> tuple[torch.Tensor, int]:
     r"""
     Separates the drums from a recording.
 
@@ -73,8 +75,6 @@ def separate_drums(
         [`InputError`]: for input that is not audio, or an unknown method.
         `ValueError`: if the weights are not those published by Demucs' authors.
     """
-    if isinstance(audio, list):
-        return [separate_drums(item, sampling_rate, method, progress) for item in audio]
     stream = DrumStream(audio, sampling_rate, method, progress)
     drums, start = torch.empty(1, stream.num_samples), 0
     for block in stream:
@@ -197,7 +197,7 @@ def _demucs_weights() -> Path | None:
 
 
 @lru_cache(maxsize=1)
-def _demucs_model() -> torch.nn.Module:
+def _demucs_model() -> Any:
     states = import_optional(f"{_demucs_package() or 'demucs_infer'}.states", "drums")
     path = _demucs_weights()
     if path is None:

@@ -30,6 +30,7 @@ from ..utils.errors import EmptyInputError, InputError, shorten
 from ..utils.numbers import is_number, to_float, to_integer
 from .beats import RATE, Beats, extract_beats
 from .drum_hits import Hits, extract_drum_hits
+from .lists import accepts_lists
 
 
 logger = logging.get_logger(__name__)
@@ -45,6 +46,7 @@ _AT_ONCE = 0.03  # seconds from the beginning of a trimmed loop to its first hit
 _STEADY = 0.04  # seconds; largest distance of the beats from those of a constant tempo
 
 
+@accepts_lists
 def extract_groove(
     audio: Any,
     sampling_rate: int | None = None,
@@ -54,7 +56,7 @@ def extract_groove(
     separate_drums: bool = True,
     velocities: bool = False,
     progress: bool = False,
-) -> Groove | list[Groove]:
+) -> Groove:
     r"""
     Transcribes the drums of a recording as a pattern of steps, which can be edited, rendered, and given to the pipeline as
     `drums`.
@@ -91,11 +93,6 @@ def extract_groove(
             that do not repeat a pattern.
         [`EmptyInputError`]: if the recording has no drums.
     """
-    if isinstance(audio, list):
-        return [
-            extract_groove(item, sampling_rate, bars, bpm, beats_per_bar, separate_drums, velocities, progress)
-            for item in audio
-        ]
     _check(bars, bpm, beats_per_bar)
     hits = extract_drum_hits(audio, sampling_rate, separate_drums, progress)
     if not hits:
@@ -373,6 +370,7 @@ def _find_feel(
         score = feel.likelihood + prior + _tempo_prior(clock.bpm)
         if best is None or score > best[0]:
             best = score, feel
+    assert best is not None
     feel = best[1]
     for _ in range(2):
         feel = _fit_steps(_refine(feel, onsets, feel.bpm if feel.loop else bpm), onsets)
@@ -437,14 +435,14 @@ def _scale(clock: _Feel, multiple: float) -> _Feel:
 def _fit_steps(clock: _Feel, onsets: np.ndarray) -> _Feel:
     """The subdivision and the swing with the highest likelihood."""
     fractions = clock.position(onsets) % 1
-    best = None
+    best = replace(clock, likelihood=-math.inf)
     for steps_per_beat, prior in _FEELS.items():
         for swing in _SWINGS if steps_per_beat in (2, 4) else _SWINGS[:1]:
-            likelihood = _likelihood(fractions, clock.bpm, _points(steps_per_beat, swing)) + prior
+            likelihood = float(_likelihood(fractions, clock.bpm, _points(steps_per_beat, swing))) + prior
             likelihood += _SWING_PRIOR * (swing != 0.5)
-            if best is None or likelihood > best[0]:
-                best = likelihood, steps_per_beat, swing
-    return replace(clock, steps_per_beat=best[1], swing=best[2], likelihood=float(best[0]))
+            if likelihood > best.likelihood:
+                best = replace(clock, steps_per_beat=steps_per_beat, swing=swing, likelihood=likelihood)
+    return best
 
 
 def _likelihood(

@@ -25,6 +25,7 @@ import numpy as np
 from ..audio.stream import AudioStream
 from ..controls.chord_labels import NOTES, parse_chord
 from .chords import RATE, Chords, decode_chords, estimate_chroma, is_quiet
+from .lists import accepts_lists
 
 
 MODES = ("major", "minor")
@@ -41,7 +42,8 @@ _PROFILES = np.array(
 )
 
 
-def extract_key(audio: Any, sampling_rate: int | None = None, progress: bool = False) -> str | None | list[str | None]:
+@accepts_lists
+def extract_key(audio: Any, sampling_rate: int | None = None, progress: bool = False) -> str | None:
     r"""
     Estimates the key of a recording from its chords (which degrees of a key they are, how long they sound, how they
     follow each other, which one comes first) and its mean chroma, by a log-linear model, which
@@ -66,8 +68,6 @@ def extract_key(audio: Any, sampling_rate: int | None = None, progress: bool = F
         `FileNotFoundError`: if a file does not exist.
         [`InputError`]: for input that is not audio.
     """
-    if isinstance(audio, list):
-        return [extract_key(item, sampling_rate, progress) for item in audio]
     features, first = key_features(AudioStream(audio, sampling_rate, RATE), progress)
     if not first.any() and not features[:, :_NUM_CHORDS].any():
         return None
@@ -148,9 +148,10 @@ def _combine(chords: Chords, chroma: np.ndarray, duration: float) -> tuple[np.nd
         elif 7 in chord.intervals:
             first[int(3 in chord.intervals), chord.root] = _FIRST_CHORD
     changes, times, transitions = (counts / max(counts.sum(), 1e-9) for counts in (changes, times, transitions))
-    parts = [(np.sqrt((changes + times) / 2), 0), (np.sqrt(transitions), (0, 1)), (chroma, 1)]
+    parts: list[tuple[np.ndarray, tuple[int, ...]]]
+    parts = [(np.sqrt((changes + times) / 2), (0,)), (np.sqrt(transitions), (0, 1)), (chroma, (1,))]
     features = [
-        np.concatenate([np.roll(part, np.full(np.shape(axes), -tonic), axes).ravel() for part, axes in parts])
+        np.concatenate([np.roll(part, [-tonic] * len(axes), axes).ravel() for part, axes in parts])
         for tonic in range(12)
     ]
     return np.array(features), first
@@ -158,4 +159,5 @@ def _combine(chords: Chords, chroma: np.ndarray, duration: float) -> tuple[np.nd
 
 @lru_cache(maxsize=1)
 def _chord_types() -> dict[frozenset[int], int]:
-    return {parse_chord(f"C{name}").intervals: index for index, name in enumerate(CHORD_TYPES)}
+    chords = map(parse_chord, (f"C{name}" for name in CHORD_TYPES))
+    return {chord.intervals: index for index, chord in enumerate(chords) if chord is not None}

@@ -32,6 +32,7 @@ from ..utils.numbers import to_float, to_integer
 from .beats import RATE, Beats, extract_beats
 from .chords import extract_chords
 from .key import extract_key, find_key_of_notes
+from .lists import accepts_lists
 from .melody import extract_bins
 from .singing import track_notes
 
@@ -57,6 +58,7 @@ Note = tuple[int, float, float]
 _MELODY_METHODS = ("auto", "builtin", "monophonic")
 
 
+@accepts_lists
 def extract_lead_sheet(
     audio: Any,
     sampling_rate: int | None = None,
@@ -64,7 +66,7 @@ def extract_lead_sheet(
     bpm: float | None = None,
     beats_per_bar: int | None = None,
     melody_method: Literal["auto", "builtin", "monophonic"] = "auto",
-) -> LeadSheet | list[LeadSheet]:
+) -> LeadSheet:
     r"""
     Transcribes a recording as a lead sheet: tempo and time signature ([`extract_beats`]), key ([`extract_key`]), chords
     that change on beats ([`extract_chords`]), and the melody ([`extract_melody`]) on sixteenths or triplets.
@@ -98,8 +100,6 @@ def extract_lead_sheet(
         `ImportError`: if the packages of the method are not installed.
         [`InputError`]: for input that is not audio, and invalid arguments.
     """
-    if isinstance(audio, list):
-        return [extract_lead_sheet(item, sampling_rate, progress, bpm, beats_per_bar, melody_method) for item in audio]
     if bpm is not None:
         bpm = to_float(bpm, "bpm", minimum=SLOWEST, maximum=FASTEST, unit="beats per minute")
     if beats_per_bar is not None:

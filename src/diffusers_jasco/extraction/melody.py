@@ -39,6 +39,7 @@ from ..controls.melody import (
 from ..utils.errors import InputError
 from ..utils.numbers import to_float
 from . import deep_salience
+from .lists import accepts_lists
 from .progress import SecondsBar
 from .salience_model import CONTEXT, HOP, RATE, SalienceModel, log_frequency_levels
 from .singing import Note, track_notes
@@ -52,6 +53,7 @@ THRESHOLD = 0.5  # as in AudioCraft's documentation
 _SALIENCE_GAP = 3  # frames before a repeated note, of which one or more remain at 50 frames per second
 
 
+@accepts_lists
 def extract_melody(
     audio: Any,
     sampling_rate: int | None = None,
@@ -60,7 +62,7 @@ def extract_melody(
     frame_rate: float = 50.0,
     weights: str | os.PathLike | None = None,
     progress: bool = False,
-) -> torch.Tensor | list[torch.Tensor]:
+) -> torch.Tensor:
     r"""
     Estimates the melody of a recording: the most salient semitone of each frame, or none.
 
@@ -96,10 +98,6 @@ def extract_melody(
         [`InputError`]: for input that is not audio, for an invalid method, threshold or frame rate, and for missing or
             unused weights.
     """
-    if isinstance(audio, list):
-        return [
-            extract_melody(item, sampling_rate, method, threshold, frame_rate, weights, progress) for item in audio
-        ]
     return bins_to_matrix(extract_bins(audio, sampling_rate, method, threshold, frame_rate, weights, progress)).T
 
 
@@ -133,6 +131,7 @@ def extract_bins(
     return bins_from_salience(_extract(stream, method, threshold, weights, progress), num_frames, frame_rate)
 
 
+@accepts_lists
 def extract_salience(
     audio: Any,
     sampling_rate: int | None = None,
@@ -140,7 +139,7 @@ def extract_salience(
     threshold: float = THRESHOLD,
     weights: str | os.PathLike | None = None,
     progress: bool = False,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray] | list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     r"""
     Computes the salience on which [`extract_melody`] is based: the arrays of AudioCraft's
     `<track>_multif0_salience.npz`.
@@ -154,8 +153,6 @@ def extract_salience(
 
     Raises: as [`extract_melody`].
     """
-    if isinstance(audio, list):
-        return [extract_salience(item, sampling_rate, method, threshold, weights, progress) for item in audio]
     method = _check_method(method, threshold, weights)
     stream = AudioStream(audio, sampling_rate, RATE)
     count = _num_frames(stream)
@@ -206,6 +203,7 @@ def _extract(
     """Computes consecutive blocks of salience `(frames, 53)`, with values below the threshold set to 0."""
     if method == "builtin":
         return (np.where(block < threshold, np.float32(0), block) for block in _run_builtin(stream, progress))
+    assert weights is not None
     blocks = deep_salience.salience_blocks(stream, weights, progress)
     return (deep_salience.fold_semitones(np.where(block < threshold, 0, block)) for block in blocks)
 

@@ -27,6 +27,9 @@ class SecondsBar(tqdm):
         progress (`bool`): whether to show the bar.
     """
 
+    n: float
+    total: float
+
     def __init__(self, name: str, duration: float, progress: bool):
         bar_format = (
             "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s [{elapsed}<{remaining}, {rate_noinv_fmt}]"

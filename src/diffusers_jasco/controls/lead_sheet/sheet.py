@@ -284,7 +284,7 @@ class LeadSheet:
         Raises:
             [`InputError`], `FileNotFoundError`: if the name is unknown, or the file is not a groove or does not exist.
         """
-        if is_groove_file(name):
+        if not isinstance(name, Groove) and is_groove_file(name):
             name = read_groove(name)
         if isinstance(name, Groove):
             return replace(self, sections=write_groove(self, name), groove=None)
@@ -294,7 +294,7 @@ class LeadSheet:
             )
             for section in self.sections
         )
-        return replace(self, sections=sections, groove=name)
+        return replace(self, sections=sections, groove=os.fspath(name) if isinstance(name, os.PathLike) else name)
 
     def save(self, path: str | os.PathLike):
         r"""
