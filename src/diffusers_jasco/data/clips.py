@@ -15,9 +15,9 @@
 """Clips whose audio is encoded during training."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 import torch
 
@@ -268,17 +268,21 @@ class ClipDataset(ClipItems):
         options = labels, seed, remix, vary_drums
         self.reader = ClipReader(self.sampling_rate, self.hop_length, self.num_frames, *options)
 
+    @property
+    def _dataset(self) -> Optional["datasets.Dataset"]:
+        return self.rows if hasattr(self.rows, "features") else None
+
     def _recordings(self) -> Iterator[Recording]:
         """The audio of all clips, for their lengths."""
         if isinstance(self.rows, SyntheticMusic):
             # All clips have the same length, so none has to be rendered.
             num_samples = round(self.rows.duration * self.rows.sampling_rate)
             yield from [Recording((torch.zeros(num_samples), self.rows.sampling_rate))] * len(self.rows)
-        elif hasattr(self.rows, "features"):
+        elif (dataset := self._dataset) is not None:
             import pyarrow
 
             # Zero-copy: only the headers of files on disk are read.
-            for table in self.rows.select_columns("audio").with_format("arrow").iter(batch_size=256):
+            for table in dataset.select_columns("audio").with_format("arrow").iter(batch_size=256):
                 for audio in table["audio"]:
                     if audio.is_valid and audio["bytes"].is_valid:
                         yield Recording(pyarrow.BufferReader(audio["bytes"].as_buffer()), audio["path"].as_py())
@@ -292,11 +296,11 @@ class ClipDataset(ClipItems):
         """The captions of each clip, without its audio."""
         if isinstance(self.rows, SyntheticMusic):
             return map(self.rows.captions, range(len(self.rows)))
-        rows = self.rows
-        if hasattr(rows, "column_names"):
-            columns = [name for name in ("captions", "caption", "text") if name in rows.column_names]
+        rows: Iterable[dict[str, Any]] = self.rows
+        if (dataset := self._dataset) is not None:
+            columns = [name for name in ("captions", "caption", "text") if name in dataset.column_names]
             # Selecting no columns would also drop the rows.
-            rows = rows.select_columns(columns) if columns else [{}] * len(rows)
+            rows = dataset.select_columns(columns) if columns else [{}] * len(dataset)
         return (captions_of({"caption": row.get("text")} | row) for row in rows)
 
     def item(self, index: int, epoch: int) -> dict[str, Any]:

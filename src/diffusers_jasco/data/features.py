@@ -60,7 +60,7 @@ from transformers import PreTrainedTokenizerBase
 
 from ..audio.io import load_audio
 from ..audio.resampling import resample
-from ..codecs import blur_frames, codec_hash, drum_codes, encode, first_codebook
+from ..codecs import Codec, blur_frames, codec_hash, drum_codes, encode, first_codebook
 from ..controls import null_value
 from ..controls.beats import beat_phases, phases_to_frames
 from ..controls.chord_labels import default_chord_labels, normalize_chord
@@ -143,9 +143,9 @@ def encode_tempo(item: dict[str, Any]) -> dict[str, float | int]:
         seconds_per_bar = 60 / (tempo_of_beats(grid[1]) or math.inf)
         tempo = tempo_of_beats(grid[0]) or 0.0
         return {"tempo": tempo, "beats_per_bar": min(round(seconds_per_bar * tempo / 60), 127)}
-    is_number = isinstance(tempo, (int, float)) and 0 < tempo < math.inf
-    tempo = float(tempo) if is_number else tempo_of_beats(item.get("beats") or []) or 0.0
-    return {"tempo": tempo, "beats_per_bar": _meter(item)}
+    if not isinstance(tempo, (int, float)) or not 0 < tempo < math.inf:
+        tempo = tempo_of_beats(item.get("beats") or []) or 0.0
+    return {"tempo": float(tempo), "beats_per_bar": _meter(item)}
 
 
 def _meter(item: dict[str, Any]) -> int:
@@ -178,7 +178,7 @@ def beat_grid(item: dict[str, Any]) -> tuple[list[float], list[float]] | None:
     return (beats, downbeats) if tempo and len(downbeats) >= 2 else None
 
 
-def encode_audio(items: list[dict[str, Any]], codec: torch.nn.Module) -> list[dict[str, Any]]:
+def encode_audio(items: list[dict[str, Any]], codec: Codec) -> list[dict[str, Any]]:
     r"""
     Encodes clips of the same length to latents and drum codes.
 
@@ -263,7 +263,8 @@ def captions_of(item: dict[str, Any]) -> list[str]:
 
 
 def _batches(items: Iterable[dict[str, Any]], sampling_rate: int, batch_size: int) -> Iterator[list[dict[str, Any]]]:
-    batch, lower_rates = [], []
+    batch: list[dict[str, Any]] = []
+    lower_rates: list[int] = []
     for item in items:
         if item["sampling_rate"] < sampling_rate:
             lower_rates.append(item["sampling_rate"])
@@ -287,7 +288,7 @@ def _batches(items: Iterable[dict[str, Any]], sampling_rate: int, batch_size: in
 
 def write_features(
     items: Iterable[dict[str, Any]],
-    codec: torch.nn.Module,
+    codec: Codec,
     folder: str | os.PathLike,
     batch_size: int = 16,
     shard_size: int = 1024,
@@ -360,7 +361,7 @@ def write_features(
 
 def write_encoded(
     clips: Iterable[dict[str, Any]],
-    codec: torch.nn.Module,
+    codec: Codec,
     folder: str | os.PathLike,
     labels: Sequence[str],
     shard_size: int = 1024,
@@ -391,7 +392,8 @@ def write_encoded(
     Raises:
         `ValueError`: if there are no clips.
     """
-    num_clips, shards, statistics = 0, [], LatentStatistics()
+    num_clips, statistics = 0, LatentStatistics()
+    shards: list[dict[str, Any]] = []
     with atomic_folder(folder) as partial:
         with open(partial / "captions.jsonl", "w", encoding="utf-8") as captions:
             clips = iter(clips)
@@ -548,7 +550,7 @@ class FeatureDataset(ClipItems):
         if not (self.folder / "features.json").is_file():
             raise FileNotFoundError(f"{self.folder} is not a feature cache: it has no features.json.")
         # Old caches, written before text embeddings were supported, lack this entry.
-        self.info = {"text_encoder_hash": None}
+        self.info: dict[str, Any] = {"text_encoder_hash": None}
         self.info |= json.loads((self.folder / "features.json").read_text(encoding="utf-8"))
         if self.info["format"] not in READABLE_FORMATS:
             raise ValueError(
@@ -585,10 +587,10 @@ class FeatureDataset(ClipItems):
         self.mean, self.std = torch.tensor(mean), torch.tensor(std)
         self.drums_blur, self.null_melody = drums_blur, null_melody
         self.seed = seed
-        labels = default_chord_labels() if labels is None else list(labels)
-        self._null_chord = null_value("chords", labels)
+        vocabulary = default_chord_labels() if labels is None else list(labels)
+        self._null_chord = null_value("chords", vocabulary)
         self._chord_ids = torch.tensor(
-            [_chord_id(label, labels) for label in self.info.get("chord_labels", default_chord_labels())]
+            [_chord_id(label, vocabulary) for label in self.info.get("chord_labels", default_chord_labels())]
         )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -726,7 +728,7 @@ def collate_features(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
     embeddings are zero-padded to `(batch, tokens, text dim)`; `text_mask` `(batch, tokens)` is 1 for tokens and 0 for
     padding.
     """
-    batch = {name: [item[name] for item in items] for name in items[0]}
+    batch: dict[str, Any] = {name: [item[name] for item in items] for name in items[0]}
     if "text_embeds" in batch:
         batch["text_mask"] = [torch.ones(len(states), dtype=torch.long) for states in batch["text_embeds"]]
     for name, values in batch.items():

@@ -68,8 +68,8 @@ class MixedDataset(Dataset):
         self.num_frames = frames.pop()
         self.seed = seed
         # Rounds cumulative shares instead of the quotas, so that the quotas sum to the total.
-        total, borders = sum(lengths), torch.tensor(shares, dtype=torch.float64).cumsum(0)
-        borders = [0, *(borders / borders[-1] * total).round().long().tolist()]
+        cumulative = torch.tensor(shares, dtype=torch.float64).cumsum(0)
+        borders = [0, *(cumulative / cumulative[-1] * sum(lengths)).round().long().tolist()]
         self.quotas = [end - start for start, end in zip(borders, borders[1:])]
         self.set_epoch(0)
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from ..codecs import first_codebook
+from ..codecs import Codec, first_codebook
 from .features import collate_features, encode_audio, to_training_item
 from .latent_statistics import LatentStatistics
 
@@ -43,7 +43,7 @@ class BatchEncoder:
 
     def __init__(
         self,
-        codec: torch.nn.Module,
+        codec: Codec,
         drums_blur: int,
         latents_mean: float | Sequence[float],
         latents_std: float | Sequence[float],
@@ -79,7 +79,7 @@ class BatchEncoder:
         return collate_features([{name: item[name] for name in item if name in shared} for item in items])
 
 
-def measure_latents(items: Iterable[dict[str, Any]], codec: torch.nn.Module) -> tuple[list[float], list[float]]:
+def measure_latents(items: Iterable[dict[str, Any]], codec: Codec) -> tuple[list[float], list[float]]:
     r"""
     Measures the mean and the standard deviation of each latent channel, for a new model that is trained without a
     cache.

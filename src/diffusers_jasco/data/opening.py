@@ -19,9 +19,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
-import torch
-
-from ..codecs import is_same_codec
+from ..codecs import Codec, is_same_codec
 from ..utils.optional_imports import import_optional
 from .clips import ClipDataset
 from .features import FeatureDataset
@@ -70,7 +68,7 @@ def check_spec(spec: str):
 
 def open_dataset(
     spec: str,
-    codec: torch.nn.Module,
+    codec: Codec,
     split: str = "train",
     num_frames: int | None = None,
     streaming: bool = False,
@@ -124,6 +122,7 @@ def open_dataset(
         options = {"duration": duration, "sampling_rate": config.sampling_rate, "renderer": renderer, "stems": True}
         return ClipDataset(SyntheticMusic(split, size, **options), num_frames=num_frames, **audio)
 
+    dataset: FeatureDataset | GrowingFeatures
     if folder.is_dir():
         if is_growing(folder):
             dataset = GrowingFeatures(folder, num_frames)
@@ -153,7 +152,7 @@ def open_dataset(
     return ClipDataset(rows, num_frames=num_frames, **audio)
 
 
-def _check_codec(dataset: FeatureDataset | GrowingFeatures, codec: torch.nn.Module):
+def _check_codec(dataset: FeatureDataset | GrowingFeatures, codec: Codec):
     if not is_same_codec(codec, dataset.info["codec_hash"], dataset.codebook):
         raise ValueError(
             f"The features in {dataset.folder} were encoded with another codec: encode the clips again, or open the"

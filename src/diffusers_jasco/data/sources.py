@@ -47,7 +47,7 @@ MANIFESTS = ("data.jsonl", "data.jsonl.gz", "metadata.jsonl")
 # Fields of AudioCraft's `MusicInfo` that replace a missing description.
 TAG_FIELDS = ("genre", "moods", "keywords", "instrument")
 # Manifest fields that are used.
-FIELDS = ("path", "file_name", "captions", "caption", "text", "description", *TAG_FIELDS)
+FIELDS: tuple[str, ...] = ("path", "file_name", "captions", "caption", "text", "description", *TAG_FIELDS)
 FIELDS += (*CONTROLS, "stems", "title", "artist", "album")
 # Fields about the beats of a track; times in seconds, the tempo in beats per minute.
 BEAT_FIELDS = ("beats", "downbeats", "tempo", "time_signature", "beats_per_bar")
@@ -134,9 +134,9 @@ def find_sources(audio: str | os.PathLike) -> list[Source]:
     if fs.isdir(root):
         manifests = [name for name in MANIFESTS if fs.isfile(posixpath.join(root, name))]
         if not manifests:
-            names = (posixpath.relpath(path, root) for path in fs.find(root))
+            paths = (posixpath.relpath(path, root) for path in fs.find(root))
             # Skips hidden files, such as `._song.mp3` on macOS.
-            names = sorted(name for name in names if not any(part.startswith(".") for part in name.split("/")))
+            names = sorted(name for name in paths if not any(part.startswith(".") for part in name.split("/")))
             names = [name for name in names if posixpath.splitext(name)[1].lower() in _FOUND_SUFFIXES]
             if not names:
                 raise ValueError(f"There is no audio in {audio} (files that end in {', '.join(_FOUND_SUFFIXES)}).")

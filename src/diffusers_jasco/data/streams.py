@@ -142,15 +142,17 @@ class ClipStream:
             extend(block)
         num_skipped = start.num_yielded
         while True:
-            first, items = block[0].position, [(row, f"{row.key}/{n}") for row in block for n in range(row.count)]
+            first = block[0].position
+            items = dict(enumerate((row, f"{row.key}/{n}") for row in block for n in range(row.count)))
+            num_items = len(items)
             generator = torch.Generator().manual_seed(derive_seed("block", seed, index, *astuple(first)))
             block, num_read = [], 0
-            for number, i in enumerate(torch.randperm(len(items), generator=generator).tolist(), 1):
-                while num_read < block_size * number // len(items):
+            for number, i in enumerate(torch.randperm(num_items, generator=generator).tolist(), 1):
+                while num_read < block_size * number // num_items:
                     extend(block)
                     num_read += 1
                 # Frees items that were yielded already.
-                item, items[i] = items[i], None
+                item = items.pop(i)
                 if number > num_skipped:
                     yield item, StreamPosition(first.epoch, first.shard, first.row, number)
             num_skipped = 0

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, overload
+from typing import Any, Literal, TypeAlias, TypeGuard, get_args, overload
 
 import numpy as np
 from diffusers.utils import logging
@@ -38,6 +38,7 @@ logger = logging.get_logger(__name__)
 
 Chords = list[tuple[str, float]]
 Method = Literal["auto", "chordino", "builtin"]
+METHODS: tuple[Method, ...] = get_args(Method)
 BeatTimes: TypeAlias = Beats | Sequence[float] | np.ndarray
 
 RATE = 32000  # Hz: the rate of JASCO's training data; at other rates Chordino estimates different chords
@@ -103,7 +104,7 @@ def extract_chords(
         [`InputError`]: for input that is not audio, an unknown method, and beats that are not ascending times at least
             0.05 s apart.
     """
-    if method not in ("auto", "chordino", "builtin"):
+    if not is_method(method):
         raise InputError(f"`method` has to be 'auto', 'chordino' or 'builtin', but is {method!r}.", "method")
     if isinstance(snap_to_beats, Beats):
         snap_to_beats = snap_to_beats.beats
@@ -122,6 +123,11 @@ def extract_chords(
     if snap_to_beats is True:
         beats = np.asarray(extract_beats(audio, sampling_rate).beats)
     return chords if beats is None else _snap(chords, beats, stream.duration)
+
+
+def is_method(name: str) -> TypeGuard[Method]:
+    """Whether `name` is a method of [`extract_chords`]."""
+    return name in METHODS
 
 
 def _merge(chords: Iterable[tuple[str, float]], duration: float) -> Chords:

@@ -19,7 +19,7 @@ import os
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard, get_args
 
 import numpy as np
 import torch
@@ -48,7 +48,7 @@ from .singing import Note, track_notes
 logger = logging.get_logger(__name__)
 
 Method = Literal["auto", "builtin", "deep_salience", "monophonic"]
-METHODS = ("auto", "builtin", "deep_salience", "monophonic")
+METHODS: tuple[Method, ...] = get_args(Method)
 THRESHOLD = 0.5  # as in AudioCraft's documentation
 _SALIENCE_GAP = 3  # frames before a repeated note, of which one or more remain at 50 frames per second
 
@@ -179,9 +179,14 @@ def _fold(notes: list[Note]) -> list[Note]:
     return folded
 
 
+def is_method(name: str) -> TypeGuard[Method]:
+    """Whether `name` is a method of [`extract_melody`]."""
+    return name in METHODS
+
+
 def _check_method(method: Method, threshold: float, weights: str | os.PathLike | None) -> Method:
     """Validates the arguments, and replaces "auto" by a method."""
-    if method not in METHODS:
+    if not is_method(method):
         raise InputError(f"`method` has to be one of {', '.join(METHODS)}, but is {method!r}.", "method")
     to_float(threshold, "threshold", minimum=0, maximum=1)
     if method == "auto":

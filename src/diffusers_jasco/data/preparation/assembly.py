@@ -102,7 +102,8 @@ def assign_splits(tracks: Sequence[dict[str, Any]], group_by: str, shares: Seque
     check_shares(shares)
     names = group_tracks(tracks, group_by)
     order = sorted(set(names), key=lambda name: hashlib.blake2b(name.encode()).digest())
-    split_of, first = {}, 0
+    split_of: dict[str, str] = {}
+    first = 0
     for split, share in list(zip(SPLITS, shares))[1:]:
         # Keeps at least one group for the first split.
         count = min(max(1, round(share * len(order))) if share else 0, max(len(order) - first - bool(shares[0]), 0))
@@ -138,7 +139,8 @@ def assemble(
     Raises:
         `ValueError`: if a track is not prepared, or no track is usable.
     """
-    tracks, errors = [], []
+    tracks: list[dict[str, Any]] = []
+    errors: list[dict[str, Any]] = []
     webdataset = webdataset or output.exists("shards")
     digest = hashlib.blake2b(
         repr((FORMAT, group_by, None if shares is None else tuple(shares), webdataset, settings.labels)).encode(),
@@ -335,8 +337,8 @@ def _save_files(empty: Any, files: Sequence[str], fingerprint: str, target: Path
     Saves a dataset whose rows are in Arrow files. `save_to_disk` alone would read up to 1000 clips into memory.
     """
     empty.save_to_disk(target)
-    for file in target.glob("*.arrow"):
-        file.unlink()
+    for written in target.glob("*.arrow"):
+        written.unlink()
     state = json.loads((target / "state.json").read_text(encoding="utf-8"))
     state |= {"_fingerprint": fingerprint, "_data_files": []}
     for number, file in enumerate(files):

@@ -26,8 +26,10 @@ from ...audio.stream import AudioStream, resample_blocks
 from ...controls.beats import check_beats
 from ...controls.melody import bins_to_notes, frames_to_notes, melody_from_npz
 from ...extraction import extract_beats, extract_chords
+from ...extraction.chords import is_method as is_chord_method
 from ...extraction.drums import DrumStream
 from ...extraction.melody import extract_bins
+from ...extraction.melody import is_method as is_melody_method
 from ..sources import BEAT_FIELDS, Source, resolve_beside
 from .chord_files import Chords, fit_vocabulary
 from .settings import METHODS, PreparationSettings, chord_table
@@ -41,7 +43,7 @@ def track_chords(source: Source, path: Path, settings: PreparationSettings) -> t
         return None, {}
     if source.info.get("chords") is not None:
         chords = [(str(label), float(start)) for label, start in source.info["chords"]]
-    elif settings.chords in METHODS["chords"]:
+    elif is_chord_method(settings.chords):
         chords = extract_chords(path, method=settings.chords)
     else:
         table, name = chord_table(settings.chords), source.track
@@ -60,7 +62,7 @@ def track_melody(source: Source, path: Path, settings: PreparationSettings, dura
         return None
     if source.info.get("melody") is not None:
         return [tuple(note) for note in source.info["melody"]]
-    if settings.melody in METHODS["melody"]:
+    if is_melody_method(settings.melody):
         bins = extract_bins(
             path, method=settings.melody, frame_rate=MELODY_FRAME_RATE, weights=settings.melody_weights
         )

@@ -20,15 +20,16 @@ from functools import lru_cache
 from typing import Any
 
 from ...controls.chord_labels import default_chord_labels
+from ...extraction import chords, drums, melody
 from ...loaders.audiocraft.files import read_chord_labels
 from ..sources import read_captions_table
 from .chord_files import Chords, read_chords_per_track
 
 
 METHODS = {
-    "chords": ("auto", "chordino", "builtin", "none"),
-    "melody": ("auto", "builtin", "deep_salience", "monophonic", "none"),
-    "drums": ("auto", "demucs", "builtin", "none"),
+    "chords": (*chords.METHODS, "none"),
+    "melody": (*melody.METHODS, "none"),
+    "drums": (*drums.METHODS, "none"),
     "beats": ("auto", "none"),
 }
 

@@ -38,7 +38,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from ...audio.stream import AudioStream
-from ...codecs import load_codec
+from ...codecs import Codec, load_codec
 from ...text_encoders import encode_captions, load_text_encoder
 from ..features import CLIP_VALUES, captions_of, encode_audio, encode_controls, encode_tempo, load_clip, prepare_audio
 from ..output import OutputFolder
@@ -117,11 +117,12 @@ def _prepare(source: Source, path: Path, settings: PreparationSettings, target: 
     stems: list[str | None] = [None] * num_clips
     with track_drums(source, path, settings) as drums:
         if drums is not None:
-            stems = [f"{index:03d}.drums.flac" for index in range(num_clips)]
-            energies = _write_clips(drums, lengths, [target / stem for stem in stems], settings.sampling_rate)
+            names = [f"{index:03d}.drums.flac" for index in range(num_clips)]
+            stems = [*names]
+            energies = _write_clips(drums, lengths, [target / name for name in names], settings.sampling_rate)
             for index, (length, energy) in enumerate(zip(lengths, energies)):
                 if math.sqrt(energy / max(length, 1)) <= max(rms, 1e-6) * 10 ** (DRUMLESS / 20):
-                    (target / stems[index]).unlink()
+                    (target / names[index]).unlink()
                     stems[index] = None
 
     sidecar = read_track_info(source)
@@ -202,7 +203,7 @@ def _write_clips(blocks: Iterable[np.ndarray], lengths: list[int], files: list[P
 
 
 @lru_cache(maxsize=1)
-def _codec(path: str, device: str) -> torch.nn.Module:
+def _codec(path: str, device: str) -> Codec:
     return load_codec(path).to(device)
 
 

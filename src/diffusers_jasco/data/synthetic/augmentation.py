@@ -149,7 +149,7 @@ def master(
         `tuple[np.ndarray, dict[str, np.ndarray]]`: the mix, and the stems, which sum to the mix in this order.
     """
     mix = sum_stems(stems)
-    gain = np.float32(_TARGET_RMS / max(_active_rms(mix), 1e-4))
+    gain: np.floating | np.ndarray = np.float32(_TARGET_RMS / max(_active_rms(mix), 1e-4))
     if ratio > 1:
         hop = sampling_rate // 100
         power = np.square(mix[: len(mix) // hop * hop].reshape(-1, hop), dtype=np.float64).mean(1) * float(gain) ** 2

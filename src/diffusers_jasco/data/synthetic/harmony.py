@@ -16,7 +16,7 @@
 """Chord progressions of the synthetic music: functional harmony, common turns, twelve-bar blues, and free chords."""
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 
@@ -148,7 +148,7 @@ def compose_progression(
     composer = _Composer(plain, style, mode, steps, beat_steps, rng)
     phrases: list[Phrase]
     if steps == 16 and rng.random() < style.blues:
-        phrases = [draw_for(split, lambda options=options: composer.draw_blues(options)) for options in _BLUES]
+        phrases = [draw_for(split, partial(composer.draw_blues, options)) for options in _BLUES]
         order = [index % 3 for index in range(num_bars // 4)]
     else:
         free = rng.random() < (0.5 if plain else 0.35)
@@ -179,7 +179,7 @@ def compose_blues(
 ) -> list[Phrase]:
     """The three phrases of a twelve-bar blues, as in [`compose_progression`]."""
     composer = _Composer(False, style, mode, steps, beat_steps, rng)
-    return [draw_for(split, lambda options=options: composer.draw_blues(options)) for options in _BLUES]
+    return [draw_for(split, partial(composer.draw_blues, options)) for options in _BLUES]
 
 
 def final_chord(plain: bool, style: Style, mode: str, rng: np.random.Generator) -> Degree:
@@ -322,7 +322,9 @@ def follows_key(chords: Sequence[tuple[str, float]], key: str) -> bool:
         if label == "N":
             continue
         chord = parse_chord(label)
-        degree = chord and (chord.root - NOTES.index(tonic)) % 12
+        if chord is None:
+            return False
+        degree = (chord.root - NOTES.index(tonic)) % 12
         if degree not in _HARMONY[mode]:
             return False
         triads, sevenths, _ = _HARMONY[mode][degree]

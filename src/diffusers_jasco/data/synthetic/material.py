@@ -37,7 +37,7 @@ def draw_for(split: str, draw: Callable[[], Any]) -> Any:
             return material
 
 
-def choose(rng: np.random.Generator, options: Sequence, weights: Sequence[float] | None = None) -> Any:
+def choose(rng: np.random.Generator, options: Sequence, weights: Sequence[float] | np.ndarray | None = None) -> Any:
     """Like `rng.choice`, for options that NumPy would convert to arrays."""
     if weights is None:
         return options[int(rng.integers(len(options)))]

@@ -328,8 +328,8 @@ def play_comp(setting: Setting, pattern: str, voicing: str, bass_bar: int) -> li
         for step, length, _ in hits:
             begin, finish = clock.play(step), clock.time(min(step + 0.95 * length, chord.end))
             velocity = setting.velocity(step, 84)
-            for order, key in enumerate(keys):
-                first = begin + order * spread
+            for number, key in enumerate(keys):
+                first = begin + number * spread
                 notes.append(Note(first, max(finish, first + 0.05), key, velocity))
     return notes
 
@@ -348,7 +348,8 @@ def _compose_phrase(steps: int, beat_steps: int, busy: float, rng: np.random.Gen
     """A melodic phrase of two bars: ((step, length, scale steps from the previous note), ...)."""
     lengths = (1, 2, 3, 4, 6, 8)
     weights = np.array([0.3 * busy, 3 * busy, 1, 3, 1, 2 / busy])
-    phrase, step = [], int(choose(rng, (0, 0, 0, 2, beat_steps)))
+    phrase: list[tuple[int, int, int]] = []
+    step = int(choose(rng, (0, 0, 0, 2, beat_steps)))
     last = 2 * steps - int(choose(rng, (0, 2, 4, 8)))
     while step < last:
         length = int(choose(rng, lengths, weights))

@@ -385,8 +385,8 @@ def _read_key(prompt: str, understood: list[tuple[int, str]]) -> tuple[dict[str,
         understood.append((match.start(), match[0].strip()))
         modes = {} if not mode else {"mode": "minor" if mode == "m" else _MODES[mode]}
         return {"tonic": tonic % 12, **modes}, f"{prompt[: match.start()]} {prompt[match.end() :]}"
-    match = re.search(rf"\b({'|'.join(_MODES)})\b", prompt.lower())
-    if match is None or match[1] in ("min", "maj", "dur"):
+    alone = re.search(rf"\b({'|'.join(_MODES)})\b", prompt.lower())
+    if alone is None or alone[1] in ("min", "maj", "dur"):
         return {}, prompt
-    understood.append((match.start(), match[1]))
-    return {"mode": _MODES[match[1]]}, prompt
+    understood.append((alone.start(), alone[1]))
+    return {"mode": _MODES[alone[1]]}, prompt

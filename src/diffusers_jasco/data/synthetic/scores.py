@@ -17,7 +17,7 @@
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,7 +52,7 @@ class Score:
             1 ... 127.
         drum_machine (`float`, *optional*):
             Tuning of the drum machine, if it plays the drums instead of the sound font.
-        random_state (`dict`):
+        random_state (`Mapping`):
             State of the NumPy bit generator from which the sound font and the mix are drawn: levels, room, equalizers
             and compression.
     """
@@ -63,7 +63,7 @@ class Score:
     programs: dict[str, int]
     notes: dict[str, list[ScoreNote]]
     drum_machine: float | None
-    random_state: dict[str, Any]
+    random_state: Mapping[str, Any]
 
 
 class RenderedMusic(torch.utils.data.Dataset, ABC):
@@ -129,6 +129,7 @@ class RenderedMusic(torch.utils.data.Dataset, ABC):
 def _render(score: Score, renderer: Renderer, rng: np.random.Generator) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """The mix, and the stems, which sum to it in this order."""
     duration = score.preroll + score.duration
+    tracks: dict[str, tuple[int, bool, Sequence[ScoreNote]]]
     tracks = {name: (program, name == "drums", score.notes[name]) for name, program in score.programs.items()}
     stems = {}
     if score.drum_machine and "drums" in tracks:

@@ -201,11 +201,11 @@ def _read_sample(content: bytes, data_start: int, name: bytes, start: int, end: 
     loop_start, loop_end, rate, key, correction, link, kind = values
     if kind & _VORBIS:
         # Positions of compressed samples are bytes, and loop points relative to the sample.
-        data, loop = content[data_start + start : data_start + end], (loop_start, loop_end)
-    else:
-        data = np.frombuffer(content, "<i2", end - start, data_start + 2 * start)
-        loop = loop_start - start, loop_end - start
-    return Sample(name, data, rate, loop, key, correction, kind & ~_VORBIS, link)
+        stream, loop = content[data_start + start : data_start + end], (loop_start, loop_end)
+        return Sample(name, stream, rate, loop, key, correction, kind & ~_VORBIS, link)
+    frames = np.frombuffer(content, "<i2", end - start, data_start + 2 * start)
+    loop = loop_start - start, loop_end - start
+    return Sample(name, frames, rate, loop, key, correction, kind, link)
 
 
 def select_presets(
@@ -326,7 +326,8 @@ def to_file(font: SoundFont, quality: float | None = None) -> bytes:
         font ([`SoundFont`]): the sound font.
         quality (`float`, *optional*): quality of Ogg Vorbis, 0…1, for `.sf3` instead of `.sf2`.
     """
-    data, headers = io.BytesIO(), []
+    data = io.BytesIO()
+    headers: list[tuple] = []
     for sample in font.samples:
         position, kind, loop = data.tell(), sample.kind, sample.loop
         if quality is None:
@@ -370,7 +371,10 @@ def to_file(font: SoundFont, quality: float | None = None) -> bytes:
 
 def _pack_zones(lists: list[list[Zone]]) -> tuple[list[int], dict[bytes, bytes]]:
     """The first bag of each list of zones (and the end of the last one), and the tables of bags and generators."""
-    first_bags, bags, generators, modulators = [], [], [], []
+    first_bags: list[int] = []
+    bags: list[tuple[int, int]] = []
+    generators: list[tuple[int, int]] = []
+    modulators: list[bytes] = []
     for zones in lists:
         first_bags.append(len(bags))
         for zone in zones:

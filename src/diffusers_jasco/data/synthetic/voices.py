@@ -15,6 +15,7 @@
 
 """Synthetic voices: melodies that are sung, hummed and whistled, with their notes."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,7 +83,8 @@ def compose_melody(voice: Voice, duration: float, rng: np.random.Generator) -> l
     beat = 60 / rng.uniform(130, 140) if voice.fast else 60 / rng.uniform(70, 125)
     tonic, scale = int(rng.integers(12)), _SCALES[rng.integers(len(_SCALES))]
     degrees = [key for key in range(voice.lowest, voice.highest + 1) if (key - tonic) % 12 in scale]
-    position, time, notes = len(degrees) // 2, rng.uniform(0.3, 0.6), []
+    position, time = len(degrees) // 2, rng.uniform(0.3, 0.6)
+    notes: list[Note] = []
     while True:
         rhythms = _FAST_RHYTHMS if voice.fast else _RHYTHMS
         lengths = [length * beat for _ in range(2) for length in rhythms[rng.integers(len(rhythms))]]
@@ -134,11 +136,11 @@ def sing(
 def _shape_pitch(notes: list[Note], times: np.ndarray, voice: Voice, rng: np.random.Generator) -> np.ndarray:
     """Fractional MIDI numbers, with glides, scoops, vibrato and drift."""
     pitch = np.full(len(times), float(notes[0][0]) if notes else 60.0)
-    last_key, last_end = None, -1.0
+    last_key, last_end = 0, -math.inf
     for key, start, end in notes:
         after = times >= start - 0.4 * voice.glide
         elapsed = times[after] - start
-        legato = last_key is not None and start - last_end < 0.05
+        legato = start - last_end < 0.05
         origin = last_key if legato else key - voice.scoop * rng.uniform(0.5, 1)
         glide = max(voice.glide, 0.02) if legato else 0.1
         part = np.clip(elapsed / glide + (0.4 if legato else 0), 0, 1)
