@@ -46,12 +46,24 @@ _FOUND_SUFFIXES = tuple(suffix for suffix in AUDIO_SUFFIXES if suffix not in VID
 MANIFESTS = ("data.jsonl", "data.jsonl.gz", "metadata.jsonl")
 # Fields of AudioCraft's `MusicInfo` that replace a missing description.
 TAG_FIELDS = ("genre", "moods", "keywords", "instrument")
-# Manifest fields that are used.
-FIELDS: tuple[str, ...] = ("path", "file_name", "captions", "caption", "text", "description", *TAG_FIELDS)
-FIELDS += (*CONTROLS, "stems", "title", "artist", "album")
 # Fields about the beats of a track; times in seconds, the tempo in beats per minute.
 BEAT_FIELDS = ("beats", "downbeats", "tempo", "time_signature", "beats_per_bar")
-FIELDS += BEAT_FIELDS
+# Manifest fields that are used.
+FIELDS = (
+    "path",
+    "file_name",
+    "captions",
+    "caption",
+    "text",
+    "description",
+    *TAG_FIELDS,
+    *CONTROLS,
+    "stems",
+    "title",
+    "artist",
+    "album",
+    *BEAT_FIELDS,
+)
 # Fields of AudioCraft's manifests that are ignored, because the audio file itself provides the information.
 FILE_FIELDS = ("duration", "sample_rate", "sampling_rate", "amplitude", "weight", "info_path")
 
