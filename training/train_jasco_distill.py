@@ -165,10 +165,10 @@ def main(args: list[str] | None = None):
         args.substeps,
         accelerator.autocast,
         trajectory_folder(args, guider) if args.trajectories_per_clip else None,
-        args.trajectories_per_clip,
         context_reach(pipeline),
     )
     batches.prepare = objective.prepare
+    batches.distinct_epochs = args.trajectories_per_clip or None
     averaged = copy.deepcopy(pipeline.transformer)
     steps = len(args.times)
     scheduler = FlowMatchEulerScheduler(num_inference_steps=steps, inference_sigmas=objective.sigmas)

@@ -100,6 +100,8 @@ def test_a_small_cache_is_repeated_with_other_crops_and_captions(tmp_path, grow,
     assert len({item["latents"][0, 0].item() for item in repeats}) > 1
     captions = {item["caption"] for item in repeats}
     assert captions <= {f"clip 0 {word}" for word in ("slow", "calm", "quiet")} and len(captions) > 1
+    dataset.use_parts(1, repeats=False)
+    assert len(dataset) == 8
 
 
 @pytest.mark.parametrize("drums_blur", [1, 3])

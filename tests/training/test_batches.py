@@ -13,6 +13,7 @@
 # limitations under the License.
 
 
+import itertools
 import multiprocessing
 import os
 from itertools import islice
@@ -81,6 +82,17 @@ def test_keys_contain_epoch_and_index(num_workers):
     for batch in batches:
         assert batch["key"] == [f"{epoch}/{index}" for epoch, index in batch["items"]]
     assert batches[-1]["key"][0].startswith("1/")
+
+
+def test_items_of_distinct_epochs_are_used_again_in_another_order():
+    batches = make_batches(batch_size=1)
+    batches.distinct_epochs = 2
+    stream = iter(batches)
+    epochs = [list(islice(stream, 23)) for _ in range(3)]
+    keys = [[batch["key"][0] for batch in epoch] for epoch in epochs]
+    assert sorted(keys[0]) == sorted(keys[2]) and keys[0] != keys[2] and not set(keys[0]) & set(keys[1])
+    for batch in itertools.chain(*epochs):
+        assert batch["key"] == [f"{epoch}/{index}" for epoch, index in batch["items"]]
 
 
 def test_batches_that_are_not_dictionaries_have_no_keys():

@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import load_file
 
 from diffusers_jasco import FlowMatchEulerScheduler, JascoPipeline, JascoTransformerModel
+from diffusers_jasco.training.distillation import TrajectoryObjective
 
 from ..conftest import run_script
 from .run_tools import read_log, read_steps, without_times
@@ -105,6 +106,26 @@ def test_stored_trajectories_are_used_again(tmp_path, data, run):
         for name in ("whole", "legs")
     ]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[1])
+
+
+def test_stored_trajectories_have_the_conditions_of_their_clips(tmp_path, data, run, monkeypatch):
+    solved, used = {}, []
+    solve = TrajectoryObjective.solve
+
+    def record(self, batch, encode_text):
+        result = solve(self, batch, encode_text)
+        for index, key in enumerate(batch["key"]):
+            conditions = batch["caption"][index], batch["chords"][index].tolist(), result["points"][:, index]
+            if not key.startswith("validation"):
+                used.append(key)
+            other = solved.setdefault(key, conditions)
+            assert other[:2] == conditions[:2]
+            assert torch.equal(other[2], conditions[2])
+        return result
+
+    monkeypatch.setattr(TrajectoryObjective, "solve", record)
+    distill(data, run, tmp_path, "--trajectories_per_clip", 1, "--max_steps", 12)
+    assert len(set(used)) <= 12 < len(used), "clips are used in more than one epoch"
 
 
 def test_times_have_to_increase_from_0(tmp_path, data, run):

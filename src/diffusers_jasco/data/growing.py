@@ -111,12 +111,13 @@ class GrowingFeatures(ClipItems):
         """Number of parts that are complete now, up to the first one that is not."""
         return next(number for number in itertools.count() if not part_path(self.folder, number).is_dir())
 
-    def use_parts(self, num_parts: int):
+    def use_parts(self, num_parts: int, repeats: bool = True):
         r"""
         Sets the number of parts whose clips are items.
 
         Args:
             num_parts (`int`): number of parts, at least 1.
+            repeats (`bool`, defaults to `True`): whether the clips of a small cache are repeated.
 
         Raises:
             `ValueError`: if a part is missing, or was encoded with another codec or text encoder than the first one.
@@ -134,7 +135,7 @@ class GrowingFeatures(ClipItems):
             self._configure_part(number)
         self.num_parts = num_parts
         self._ends = list(itertools.accumulate(map(len, self._parts[:num_parts])))
-        self._num_repeats = max(MIN_ITEMS // self._ends[-1], 1)
+        self._num_repeats = max(MIN_ITEMS // self._ends[-1], 1) if repeats else 1
 
     @property
     def captions(self) -> Iterator[list[str]]:

@@ -50,6 +50,9 @@ class _Batches(ABC):
             Called with each batch that is a `dict`, in the loader's workers unless there is an `encode`; returns the
             batch to yield, for example with the noise of a training step added.
         key_prefix (`str`): prefix of the items' keys.
+        distinct_epochs (`int`, *optional*):
+            Number of epochs after which the items (their captions, crops and keys) are the same again, in another
+            order. By default, they never are.
     """
 
     dataset: Any
@@ -63,6 +66,7 @@ class _Batches(ABC):
     # Without annotations, so that they are not fields of the dataclass.
     prepare = None
     key_prefix = ""
+    distinct_epochs = None
 
     @property
     def global_batch_size(self) -> int:
@@ -228,10 +232,14 @@ class EpochBatches(_Batches):
                 f" ({self.global_batch_size}): add clips or use a smaller `batch_size`."
             )
 
+    @property
+    def _item_epoch(self) -> int:
+        return self.epoch % self.distinct_epochs if self.distinct_epochs else self.epoch
+
     def _rest_of_epoch(self) -> Iterator[tuple[list[int], list[str], int]]:
         generator = torch.Generator().manual_seed(derive_seed("order", self.seed, self.epoch))
         order = torch.randperm(len(self.dataset), generator=generator).tolist()
-        epoch, offset = self.epoch, self.process_index * self.batch_size
+        epoch, offset = self._item_epoch, self.process_index * self.batch_size
         for start in range(self.position, len(order) - self.global_batch_size + 1, self.global_batch_size):
             indices = order[start + offset : start + offset + self.batch_size]
             yield indices, [f"{epoch}/{index}" for index in indices], start + self.global_batch_size
@@ -241,9 +249,9 @@ class EpochBatches(_Batches):
             if isinstance(self.dataset, GrowingFeatures):
                 if self.num_parts is None:
                     self.num_parts = min(_gather(self.dataset.count_parts()))
-                self.dataset.use_parts(self.num_parts)
+                self.dataset.use_parts(self.num_parts, repeats=not self.distinct_epochs)
             if hasattr(self.dataset, "set_epoch"):
-                self.dataset.set_epoch(self.epoch)
+                self.dataset.set_epoch(self._item_epoch)
             for batch, position in self._load(self.dataset, self._rest_of_epoch()):
                 self.position = position
                 yield batch
@@ -305,6 +313,8 @@ class StreamBatches(_Batches):
         return min(position.epoch for position in self._positions.values())
 
     def _plan(self) -> Iterator[tuple[list, list[str], dict[int, StreamPosition]]]:
+        if self.distinct_epochs:
+            raise ValueError("The items of a stream differ in each epoch: use a feature cache for `distinct_epochs`.")
         positions = dict(self._positions)
         parts = {
             part: self.dataset.worker_shard(part, self.num_parts, self.seed, self.block_size, position)
@@ -378,6 +388,16 @@ class InterleavedBatches:
     def prepare(self, prepare: Callable | None):
         for source in self.sources:
             source.prepare = prepare
+
+    @property
+    def distinct_epochs(self) -> int | None:
+        """As for [`EpochBatches`]."""
+        return self.sources[0].distinct_epochs
+
+    @distinct_epochs.setter
+    def distinct_epochs(self, distinct_epochs: int | None):
+        for source in self.sources:
+            source.distinct_epochs = distinct_epochs
 
     @property
     def global_batch_size(self) -> int:

@@ -49,9 +49,8 @@ class TrajectoryObjective:
         substeps (`int`, defaults to `2`): steps of the midpoint method, of two evaluations each, per interval.
         autocast (`Callable`): returns the context of mixed precision in which the teacher is evaluated.
         folder (`Path`, *optional*):
-            Folder that stores trajectories, in half precision. Each clip then has `per_clip` of them, which are solved
-            once and used in all epochs. By default, each sample has a new one, and none are stored.
-        per_clip (`int`, defaults to `1`): trajectories per clip.
+            Folder that stores the trajectory of each key in half precision, which is used for all samples with this key
+            ([`~training.batches.EpochBatches`] with `distinct_epochs`). By default, none are stored.
         reach (`tuple[int, int]`, *optional*):
             [`~training.context.context_reach`], if the transformer has a context. Known frames are on a straight line
             to their latents, as in [`JascoInpaintPipeline`].
@@ -71,14 +70,13 @@ class TrajectoryObjective:
         substeps: int = 2,
         autocast: Callable[[], AbstractContextManager] = nullcontext,
         folder: Path | None = None,
-        per_clip: int = 1,
         reach: tuple[int, int] | None = None,
     ):
         self.times = [*map(float, times), 1.0]
         if self.times[0] != 0 or any(later <= earlier for earlier, later in pairwise(self.times)):
             raise ValueError(f"`times` has to increase from 0 to below 1, but is {list(times)}.")
         self.teacher, self.guider, self.substeps, self.autocast = teacher, guider, substeps, autocast
-        self.folder, self.per_clip = folder, per_clip
+        self.folder = folder
         self._inputs = FlowMatchingObjective(args, teacher.controls, tokenizer, reach=reach)
 
     @property
@@ -88,11 +86,6 @@ class TrajectoryObjective:
 
     def prepare(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Adds noise, masks of kept conditions and tokens to a batch of [`~training.batches.EpochBatches`]."""
-        if self.folder is not None:
-            # Noise and masks depend on the key, "<epoch>/<index>", possibly after a prefix.
-            keys = [key.rsplit("/", 2) for key in batch["key"]]
-            keys = ["/".join([*prefix, str(int(epoch) % self.per_clip), index]) for *prefix, epoch, index in keys]
-            batch = batch | {"key": keys}
         return self._inputs.prepare(batch)
 
     def solve(self, batch: dict[str, Any], encode_text: Callable[[dict], torch.Tensor]) -> dict[str, Any]:
