@@ -64,7 +64,7 @@ endif
 benchmark: $(INSTALLED)
 	$(BIN)/python scripts/benchmark_inference.py
 
-# Trains the next jasco-nano from scratch in several hours. Requires fluidsynth and two sound fonts, see scripts/train_nano.sh.
+# Trains jasco-nano from scratch in several hours. Requires fluidsynth and two sound fonts, see scripts/train_nano.sh.
 nano: $(INSTALLED)
 	PATH=$(CURDIR)/$(BIN):$$PATH scripts/train_nano.sh
 

@@ -13,8 +13,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-# Trains the next version of jasco-nano from scratch: music, tokenizer, text encoder, model, and the student that is
-# distilled from it.
+# Trains jasco-nano from scratch: music, tokenizer, text encoder, model, and the student that is distilled from it.
 # Completed stages are skipped and interrupted ones resume, so the same command also continues a run. OUTPUT is the
 # student, with the model as its teacher; STUDENT_STEPS=0 skips the distillation, and OUTPUT is the model.
 #
@@ -44,12 +43,8 @@ fail() {
 
 device=${DEVICE:-cpu}
 work=${WORK:-runs/nano}
-if [ -n "${CODEC:-}" ]; then
-    # The codec in the default folder is final.
-    output=${OUTPUT:?has to be set with CODEC}
-fi
-output=${OUTPUT:-pipelines/jasco-nano-2}
-codec=${CODEC:-pipelines/jasco-nano-2/codec}
+output=${OUTPUT:-$work/pipeline}
+codec=${CODEC:-pipelines/jasco-nano/codec}
 validation_clips=${VALIDATION_CLIPS:-96}
 remixes=${REMIXES:-0.1}
 student_steps=${STUDENT_STEPS:-470}
@@ -151,7 +146,7 @@ fi
 
 check_time
 accelerate launch "${launch[@]}" --quiet --num_machines 1 --dynamo_backend no --mixed_precision "$precision" \
-    training/train_jasco.py --config training/configs/nano_2.yaml --mixed_precision "$precision" --max_steps "$steps" \
+    training/train_jasco.py --config training/configs/nano.yaml --mixed_precision "$precision" --max_steps "$steps" \
     --dataset "$work/features/train" --validation_dataset "$work/features/validation" --codec "$codec" \
     --tokenizer "$work/tokenizer" --text_encoder "$work/text_encoder" --output "$work/model" "${on_device[@]}" ${model_options[@]+"${model_options[@]}"} \
     --max_minutes "$(minutes_left)" --resume latest
@@ -161,7 +156,7 @@ if [ "$student_steps" = 0 ]; then
     python scripts/save_half_precision.py --checkpoint "$work/model" --output "$output"
 else
     accelerate launch "${launch[@]}" --quiet --num_machines 1 --dynamo_backend no --mixed_precision "$precision" \
-        training/train_jasco_distill.py --config training/configs/nano_2_student.yaml --mixed_precision "$precision" \
+        training/train_jasco_distill.py --config training/configs/nano_student.yaml --mixed_precision "$precision" \
         --max_steps "$student_steps" --teacher "$work/model" --dataset "$work/features/train" \
         --validation_dataset "$work/features/validation" --output "$work/student" "${on_device[@]}" \
         --max_minutes "$(minutes_left)" --resume latest

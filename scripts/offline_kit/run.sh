@@ -34,7 +34,7 @@ echo "packages installed after $SECONDS s"
 
 export PYTHONPATH=$repository/src:$site PATH=$site/bin:$PATH HF_HUB_OFFLINE=1
 export DEVICE=${DEVICE:-cuda} RENDERER=tinysoundfont SOUNDFONTS=${SOUNDFONTS:-$(echo "$kit"/*.sf3)}
-export CODEC=${CODEC:-pipelines/jasco-nano-2/codec} MAX_MINUTES=${MAX_MINUTES:-6}
+export CODEC=${CODEC:-pipelines/jasco-nano/codec} MAX_MINUTES=${MAX_MINUTES:-6}
 export WORK=${WORK:-/tmp/jasco-run} RESULTS=$results
 export OUTPUT=${OUTPUT:-$WORK/pipeline}
 cd "$repository" || exit

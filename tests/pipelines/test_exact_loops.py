@@ -49,7 +49,7 @@ def encodec_pipe():
 
 @pytest.fixture(scope="module")
 def codec():
-    return load_codec(ROOT / "pipelines/jasco-nano-2/codec")
+    return load_codec(ROOT / "pipelines/jasco-nano/codec")
 
 
 def generator() -> torch.Generator:

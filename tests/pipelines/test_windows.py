@@ -219,7 +219,7 @@ def test_repeated_loops_have_no_click(pipe):
 
 @torch.no_grad()
 def test_the_seam_of_a_spectral_codec_is_smooth():
-    codec = load_codec(ROOT / "pipelines/jasco-nano-2/codec")
+    codec = load_codec(ROOT / "pipelines/jasco-nano/codec")
     time = torch.arange(24000 * 4) / 24000
     latents = encode(codec, 0.3 * torch.sin(2 * math.pi * 196.3 * time)[None, None])[:, 50:93]
     steps = {}
