@@ -52,7 +52,7 @@ from diffusers_jasco import JascoPipeline, JascoTransformerModel
 from diffusers_jasco.training.arguments import add_training_options, mapping, parse_with_config, write_config
 from diffusers_jasco.training.checkpoints import find_start
 from diffusers_jasco.training.checks import check_options, check_resources
-from diffusers_jasco.training.components import load_components
+from diffusers_jasco.training.components import SAMPLERS, load_components
 from diffusers_jasco.training.context import context_reach
 from diffusers_jasco.training.datasets import make_batches
 from diffusers_jasco.training.ema import EMA
@@ -113,9 +113,11 @@ def make_parser() -> argparse.ArgumentParser:
     add("--compile", **switch, help="Compile the transformer's blocks.")
     add("--ema_decay", type=float, default=0.999, help="Decay of the EMA of the weights.")
 
-    group = parser.add_argument_group("pipeline defaults (of `--continue_from`, otherwise 50, 1.5, 0 and 0)")
+    group = parser.add_argument_group("pipeline defaults (of `--continue_from`, otherwise 50 Euler steps, 1.5, 0 and 0)")
     add = group.add_argument
+    add("--default_scheduler", choices=sorted(SAMPLERS), help="Scheduler.")
     add("--default_num_inference_steps", type=int, help="Number of inference steps.")
+    add("--default_power", type=float, help="Power of the grid; above 1, steps are shorter near noise.")
     add("--default_guidance_scale", type=float, help="Guidance scale of all conditions together.")
     add("--default_text_guidance_scale", type=float, help="Guidance scale of the text alone.")
     add("--default_guidance_rescale", type=float, help="Strength of guidance rescaling, 0 to 1.")

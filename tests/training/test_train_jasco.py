@@ -24,12 +24,12 @@ import yaml
 from safetensors.torch import load_file
 from transformers import EncodecModel
 
-from diffusers_jasco import JascoPipeline, JascoTransformerModel
+from diffusers_jasco import FlowMatchMultistepScheduler, JascoPipeline, JascoTransformerModel
 from diffusers_jasco.data.features import write_features
 from diffusers_jasco.training.ema import EMA
 from diffusers_jasco.training.objective import FlowMatchingObjective
 
-from ..conftest import FIXTURES
+from ..conftest import FIXTURES, run_script
 from ..data.test_features import make_items
 from .run_tools import CODEC, ROOT, WEIGHTS, arguments, assert_same_weights, read_log, read_steps, without_times
 
@@ -45,6 +45,21 @@ def test_the_run_folder_is_a_pipeline(run, data):
     controls = {"chords": "C:0 Am:0.5", "melody": [(60, 0.0, 0.5)], "drums": (torch.randn(1, 32000), 32000)}
     latents = pipe("clip 3 slow", **controls, output_type="latent", generator=torch.Generator().manual_seed(0)).audios
     assert latents.shape == (1, 50, 16) and latents.isfinite().all()
+
+
+def test_the_default_scheduler_is_saved_with_the_pipeline(tmp_path, data, run):
+    sampler = ("--default_scheduler", "multistep", "--default_num_inference_steps", 3, "--default_power", 2.0)
+    run_script("train_jasco", *arguments(data, tmp_path, "--max_steps", 1, *sampler))
+    scheduler = JascoPipeline.from_pretrained(tmp_path).scheduler
+    assert isinstance(scheduler, FlowMatchMultistepScheduler)
+    assert scheduler.config.num_inference_steps == 3
+    assert scheduler.config.inference_sigmas == pytest.approx([1.0, 8 / 9, 5 / 9])
+    # Fine-tuning keeps it; the grid is that of its number of steps.
+    continued = ("--dataset", data / "train", "--log_with", "none", "--cpu", "--max_steps", 1)
+    for name, options, sigmas in (("same", (), [1.0, 8 / 9, 5 / 9]), ("fewer", ("--default_num_inference_steps", 2), None)):
+        run_script("train_jasco", *continued, "--continue_from", tmp_path, "--output", tmp_path / name, *options)
+        config = JascoPipeline.from_pretrained(tmp_path / name).scheduler.config
+        assert config.inference_sigmas == (sigmas and pytest.approx(sigmas))
 
 
 def test_the_run_folder_generates_audio(run):

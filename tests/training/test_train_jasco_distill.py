@@ -147,6 +147,9 @@ def test_a_grid_is_stored_in_the_scheduler(tmp_path, pipe):
     assert torch.equal(generate(num_inference_steps=4), generate(sigmas=[1.0, 0.75, 0.5, 0.25]))
     pipe.set_defaults(num_inference_steps=3)
     assert torch.equal(generate(), generate(num_inference_steps=3))
+    assert pipe.scheduler.config.inference_sigmas is None
+    pipe.scheduler.save_pretrained(tmp_path)
+    assert FlowMatchEulerScheduler.from_pretrained(tmp_path).config.num_inference_steps == 3
     with pytest.raises(ValueError, match="`inference_sigmas` has to have one number for each of 3 steps, but has 2"):
         FlowMatchEulerScheduler(num_inference_steps=3, inference_sigmas=[1.0, 0.3])
 

@@ -31,7 +31,7 @@ from ..guiders.jasco_guidance import SCALES
 from ..loaders.audiocraft import HUB_ARGUMENTS, find_audiocraft_checkpoint, load_audiocraft_pipeline
 from ..loaders.lora_files import WEIGHT_NAMES
 from ..schedulers.scheduling_flow_match_euler import FlowMatchEulerScheduler
-from ..schedulers.steps import STEPS_KEY, check_steps, default_steps, stored_steps, with_default_steps
+from ..schedulers.steps import STEPS_KEY, default_steps, set_default_steps, stored_steps, with_default_steps
 from ..utils.bundled import resolve_checkpoint
 
 
@@ -71,7 +71,7 @@ class JascoPipelineLoadingMixin(DiffusionPipeline):
         """
         if num_inference_steps is not None:
             scheduler = copy.deepcopy(self.scheduler)
-            scheduler.register_to_config(**{STEPS_KEY: check_steps(num_inference_steps)})
+            set_default_steps(scheduler, num_inference_steps)
             self.scheduler = scheduler
         scales = zip(SCALES, (guidance_scale, text_guidance_scale, guidance_rescale))
         if given := {name: scale for name, scale in scales if scale is not None}:

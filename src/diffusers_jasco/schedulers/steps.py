@@ -58,6 +58,14 @@ def stored_sigmas(scheduler: Any) -> list[float] | None:
     return scheduler.config.get(SIGMAS_KEY) if isinstance(scheduler, ConfigMixin) else None
 
 
+def set_default_steps(scheduler: ConfigMixin, steps: int):
+    """Sets the number of steps in a scheduler's configuration, and removes its grid if that has another number."""
+    values: dict[str, Any] = {STEPS_KEY: check_steps(steps)}
+    if len(stored_sigmas(scheduler) or []) not in (0, values[STEPS_KEY]):
+        values[SIGMAS_KEY] = None
+    scheduler.register_to_config(**values)
+
+
 def with_default_steps(scheduler: Any, steps: int | None) -> Any:
     """Returns the scheduler, or a copy with `steps` as its default if its configuration has no number of steps."""
     if steps is None or stored_steps(scheduler) is not None or not isinstance(scheduler, ConfigMixin):

@@ -71,6 +71,7 @@ _POSITIVE = (
     "snr_gamma",
     "alpha",
     "seconds",
+    "default_power",
 )
 _BELOW_ONE = ("adam_beta1", "adam_beta2", "ema_decay", "lora_dropout", "decay_share")
 _SHARES = ("drums_share", "remix", "vary_drums", "only_beats", "context", "default_guidance_rescale")

@@ -25,13 +25,19 @@ from ..guiders import JascoGuidance
 from ..models.tempo_model import JascoTempoModel
 from ..models.transformer_jasco import JascoTransformerModel
 from ..pipelines.pipeline_jasco import JascoPipeline
+from ..schedulers.grids import power_sigmas
 from ..schedulers.scheduling_flow_match_euler import FlowMatchEulerScheduler
+from ..schedulers.scheduling_flow_match_multistep import FlowMatchMultistepScheduler
+from ..schedulers.steps import stored_sigmas, stored_steps
 from ..utils.files import component_folder
 from .control_init import init_controls_from_notes
 from .datasets import DatasetInfo, open_datasets
 from .tokenizer import train_tokenizer
 from .weight_transfer import load_source, to_table, transfer_weights
 
+
+# Classes of `--default_scheduler`.
+SAMPLERS = {"euler": FlowMatchEulerScheduler, "multistep": FlowMatchMultistepScheduler}
 
 def load_components(args: argparse.Namespace) -> tuple[JascoPipeline, DatasetInfo, str | None]:
     r"""
@@ -80,12 +86,29 @@ def load_components(args: argparse.Namespace) -> tuple[JascoPipeline, DatasetInf
         text_encoder=text_encoder,
         codec=codec,
         transformer=transformer,
-        scheduler=FlowMatchEulerScheduler(num_inference_steps=50) if source is None else source.scheduler,
+        scheduler=_make_scheduler(args, source),
         guider=JascoGuidance(1.5) if source is None else source.guider,
         tempo_model=tempo_model,
     )
     pipeline.set_defaults(**{name: getattr(args, f"default_{name}") for name in pipeline.defaults})
     return pipeline, data, transfer
+
+
+def _make_scheduler(args: argparse.Namespace, source: JascoPipeline | None) -> FlowMatchEulerScheduler:
+    """Returns the source's scheduler or a new one, with the options `default_*`."""
+    scheduler = FlowMatchEulerScheduler(num_inference_steps=50) if source is None else source.scheduler
+    # Runs of older versions lack these options.
+    name, power = (getattr(args, f"default_{name}", None) for name in ("scheduler", "power"))
+    if name is None and power is None:
+        return scheduler
+    scheduler_class = type(scheduler) if name is None else SAMPLERS[name]
+    steps = args.default_num_inference_steps or stored_steps(scheduler)
+    if steps is None and power is not None:
+        raise ValueError("--default_power needs --default_num_inference_steps, as the pipeline has no default.")
+    sigmas = stored_sigmas(scheduler) if steps == stored_steps(scheduler) else None
+    if power is not None:
+        sigmas = power_sigmas(steps, power)
+    return scheduler_class.from_config(scheduler.config, num_inference_steps=steps, inference_sigmas=sigmas)
 
 
 def _make_text_encoder(
