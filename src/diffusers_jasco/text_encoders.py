@@ -146,7 +146,7 @@ def unknown_words(prompt: str, tokenizer: PreTrainedTokenizerBase) -> list[str]:
 
 
 def _unknown_words(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[list[str]]:
-    if not tokenizer.is_fast or tokenizer.unk_token_id is None:
+    if not texts or not tokenizer.is_fast or tokenizer.unk_token_id is None:
         return [[] for _ in texts]
     texts = [_separate_units(text, tokenizer) for text in texts]
     encoded = tokenizer(texts, return_offsets_mapping=True, add_special_tokens=False)
@@ -174,12 +174,21 @@ def warn_of_unknown_captions(
         hint (`str`, *optional*): added to the message; `{words}` in it is replaced by the most frequent unknown words.
     """
     num_captions, num_unknown, counts = 0, 0, Counter[str]()
+    # Captions share most of their words, so each word is only tokenized once.
+    seen: set[str] = set()
+    unknown: dict[str, set[str]] = {}
     remaining = iter(captions)
-    while batch := list(itertools.islice(remaining, 1000)):
+    while batch := [caption.split() for caption in itertools.islice(remaining, 1000)]:
         num_captions += len(batch)
-        for words in _unknown_words(batch, tokenizer):
-            num_unknown += bool(words)
-            counts.update({word.lower() for word in words})
+        new = list(set().union(*batch) - seen)
+        seen.update(new)
+        unknown |= {
+            word: {part.lower() for part in parts} for word, parts in zip(new, _unknown_words(new, tokenizer)) if parts
+        }
+        for words in batch:
+            if found := [unknown[word] for word in words if word in unknown]:
+                num_unknown += 1
+                counts.update(set().union(*found))
     if num_unknown:
         words = [f"{word!r} ({count})" for word, count in counts.most_common()]
         most_common = " ".join(word for word, _ in counts.most_common(12))
