@@ -113,7 +113,9 @@ def make_parser() -> argparse.ArgumentParser:
     add("--compile", **switch, help="Compile the transformer's blocks.")
     add("--ema_decay", type=float, default=0.999, help="Decay of the EMA of the weights.")
 
-    group = parser.add_argument_group("pipeline defaults (of `--continue_from`, otherwise 50 Euler steps, 1.5, 0 and 0)")
+    group = parser.add_argument_group(
+        "pipeline defaults (of `--continue_from`, otherwise 50 Euler steps, 1.5, 0 and 0)"
+    )
     add = group.add_argument
     add("--default_scheduler", choices=sorted(SAMPLERS), help="Scheduler.")
     add("--default_num_inference_steps", type=int, help="Number of inference steps.")

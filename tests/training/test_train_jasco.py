@@ -56,7 +56,10 @@ def test_the_default_scheduler_is_saved_with_the_pipeline(tmp_path, data, run):
     assert scheduler.config.inference_sigmas == pytest.approx([1.0, 8 / 9, 5 / 9])
     # Fine-tuning keeps it; the grid is that of its number of steps.
     continued = ("--dataset", data / "train", "--log_with", "none", "--cpu", "--max_steps", 1)
-    for name, options, sigmas in (("same", (), [1.0, 8 / 9, 5 / 9]), ("fewer", ("--default_num_inference_steps", 2), None)):
+    for name, options, sigmas in (
+        ("same", (), [1.0, 8 / 9, 5 / 9]),
+        ("fewer", ("--default_num_inference_steps", 2), None),
+    ):
         run_script("train_jasco", *continued, "--continue_from", tmp_path, "--output", tmp_path / name, *options)
         config = JascoPipeline.from_pretrained(tmp_path / name).scheduler.config
         assert config.inference_sigmas == (sigmas and pytest.approx(sigmas))

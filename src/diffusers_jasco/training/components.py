@@ -39,6 +39,7 @@ from .weight_transfer import load_source, to_table, transfer_weights
 # Classes of `--default_scheduler`.
 SAMPLERS = {"euler": FlowMatchEulerScheduler, "multistep": FlowMatchMultistepScheduler}
 
+
 def load_components(args: argparse.Namespace) -> tuple[JascoPipeline, DatasetInfo, str | None]:
     r"""
     Loads or creates the pipeline that a run starts with, in float32, and opens its datasets.
