@@ -46,5 +46,6 @@ def test_codecs_give_the_same_result_on_all_devices(device, name, measured):
     expected = decode(codec, reference)
     assert max(relative_error(result.cpu(), expected) for result in (audio, whole)) < 1e-3
     drums = encode_drums(moved, waveform, blur=3).cpu()
-    # Near a boundary between two codes, rounding may change the code.
-    assert (drums == encode_drums(codec, waveform, blur=3)).float().mean() > 0.99
+    # Near a boundary between two codes, rounding may change the code. The mean over frames is rounded, too.
+    same = torch.isclose(drums, encode_drums(codec, waveform, blur=3), rtol=1e-5, atol=1e-6)
+    assert same.float().mean() > 0.99
