@@ -66,6 +66,7 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     add("--strengths", type=number(above=0, maximum=1), nargs="+", default=list(STRENGTHS))
     add("--duration", type=number(10, unit="seconds"), default=20.0, help="length of a recording in seconds")
     add("--num_inference_steps", type=integer(1), help="default: the checkpoint's")
+    add("--without_context", action="store_true", help="do not give the known frames to a transformer with a context")
     add("--min_clips", type=integer(1), default=MIN_CLIPS, help="minimum number of clips for a score to be reported")
     add("--subset", choices=("plain", "full", "both"), default="both", help="subset of the synthetic music")
     add("--renderer", choices=RENDERERS, default="fluidsynth")
@@ -131,13 +132,16 @@ def main(args: list[str] | None = None):
 
     pipe = JascoPipeline.from_pretrained(args.checkpoint).to(args.device)
     pipe.set_progress_bar_config(disable=True)
+    if args.without_context:
+        pipe.transformer.register_to_config(context=False)
     count = max(args.num_edits, args.num_variations)
     fonts = {"renderer": args.renderer, "soundfonts": args.soundfonts}
     music = SyntheticMusic(
         "validation", count, args.subset, args.duration, pipe.sampling_rate, **fonts, stems=True, seed=args.seed
     )
     items = compose_items(music, progress=True)
-    settings = {name: getattr(args, name) for name in ("num_edits", "duration", "num_inference_steps", "seed")}
+    names = ("num_edits", "duration", "num_inference_steps", "without_context", "seed")
+    settings = {name: getattr(args, name) for name in names}
     open_output(args.output, settings | {"pipeline": hash_pipeline(pipe), "clips": hash_items(items)})
     for name in args.sections:
         title, measure, write = SECTIONS[name]

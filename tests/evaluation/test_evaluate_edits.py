@@ -19,11 +19,13 @@ import numpy as np
 import pytest
 import torch
 
+from diffusers_jasco.audio import load_audio
 from diffusers_jasco.evaluation.control_estimators import ESTIMATORS
 from diffusers_jasco.evaluation.edit_plans import KINDS, MIN_REGION, plan_edits
 from diffusers_jasco.evaluation.edits import compare_adherence, measure_levels, measure_seams, worst_rows
 from diffusers_jasco.evaluation.plotting import plot_seam
 from diffusers_jasco.models.codec_spectral import SpectralCodecModel
+from diffusers_jasco.models.transformer_jasco import JascoTransformerModel
 from diffusers_jasco.utils.bundled import resolve_checkpoint
 
 from ..conftest import load_pipeline, run_script
@@ -161,3 +163,33 @@ def test_the_script_writes_tables_and_a_figure(tmp_path, capsys):
     assert result["outside"] == {"edits": 0, "pasted": 0} and result["num_edits"] == 2
     assert set(json.loads((tmp_path / "out" / "strength.json").read_text())["variation"]) == {"1"}
     assert len(list((tmp_path / "out").rglob("*.wav"))) == 2 + 2 + 2
+
+
+@pytest.mark.slow
+def test_the_context_can_be_left_out(tmp_path):
+    pytest.importorskip("tinysoundfont")
+    pipe = load_pipeline("chords-drums-melody")
+    pipe.register_modules(transformer=JascoTransformerModel(**{**pipe.transformer.config, "context": True}).eval())
+    torch.nn.init.normal_(pipe.transformer.context_proj.weight, generator=torch.Generator().manual_seed(0))
+    pipe.save_pretrained(tmp_path / "checkpoint")
+    arguments = ["--checkpoint", tmp_path / "checkpoint", "--renderer", "tinysoundfont", "--sections", "edits"]
+    arguments += [
+        "--num_edits",
+        2,
+        "--num_variations",
+        2,
+        "--min_clips",
+        2,
+        "--duration",
+        10,
+        "--num_inference_steps",
+        1,
+    ]
+    run_script("evaluate_edits", *arguments, "--output", tmp_path / "with")
+    run_script("evaluate_edits", *arguments, "--output", tmp_path / "without", "--without_context")
+
+    def music(run, name):
+        return torch.stack([load_audio(path)[0] for path in sorted((tmp_path / run / name).glob("*.wav"))])
+
+    assert torch.equal(music("with", "free"), music("without", "free"))
+    assert not torch.equal(music("with", "edits"), music("without", "edits"))
