@@ -49,6 +49,7 @@ MELODY = "E4 G4 C5:1.5 G4:.5 | E4 D4 C4:2 | F4 A4 C5:1.5 A4:.5 | B4 A4 G4:2 | C5
 
 # file, prompt, chords, groove, melody, tempo (BPM), seed
 SAMPLES = [
+    ("words", "fast techno, synth lead, drums", None, None, None, None, 0),
     ("chords", "calm ballad with piano and flute, no drums", "C | Am | F | G", None, None, 96, 0),
     (
         "chords-drums",
@@ -107,7 +108,9 @@ def main(argv: list[str] | None = None):
     folder = args.output / "assets/samples"
     folder.mkdir(parents=True, exist_ok=True)
     for name, prompt, bars, groove, notes, bpm, seed in SAMPLES:
-        controls = {"chords": chords_from_bars(bars, bpm)}
+        controls = {}
+        if bars is not None:
+            controls["chords"] = chords_from_bars(bars, bpm)
         if groove is not None:
             beat = replace(GROOVES[groove], bpm=bpm).render(DURATION, pipe.sampling_rate)
             controls["drums"] = (beat, pipe.sampling_rate)
@@ -167,7 +170,7 @@ def save_sample(
     requested = read_requested_controls(**controls, duration=audio.shape[1] / rate, frame_rate=pipe.frame_rate)
     transcription = transcribe((audio, rate))
     scores = score_transcription(transcription, requested).values()
-    print(f"{name}.mp3: {prompt}\n    " + "\n    ".join(score.sentence for score in scores))
+    print("\n    ".join([f"{name}.mp3: {prompt}", *(score.sentence for score in scores)]))
     return requested, transcription
 
 
