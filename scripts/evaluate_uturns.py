@@ -18,7 +18,7 @@ Finds the flow time at which a model decides beat, tempo, chords, and the attrib
 are noised to several flow times and denoised with their captions, or with some of their controls as well
 (`--controls beats`).
 
-    python scripts/evaluate_uturns.py --checkpoint pipelines/jasco-nano --num_clips 64 --output outputs/uturns
+    python scripts/evaluate_uturns.py --checkpoint jasco-nano-teacher --num_clips 64 --output outputs/uturns
 
 Properties that survive a flow time are determined by the latents of that time. At time 0, the music comes from the
 captions alone. The output folder contains `uturns.json`, the tables `uturns.md`, and the figure `uturns.png`.
