@@ -19,7 +19,7 @@ import pytest
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, FlowMatchHeunDiscreteScheduler
 
-from diffusers_jasco import FlowMatchDopri5Scheduler, JascoAudioToAudioPipeline
+from diffusers_jasco import FlowMatchDopri5Scheduler, FlowMatchEulerScheduler, JascoAudioToAudioPipeline
 from diffusers_jasco.inputs import InputError, read_chords
 
 
@@ -69,6 +69,22 @@ def test_a_variation_needs_a_share_of_the_steps(vary):
     vary(**CALL, audio=recording(), strength=0.5)
     handle.remove()
     assert len(calls) == 4
+
+
+def test_the_grid_of_the_scheduler_is_cut_at_the_strength(pipe):
+    pipe.scheduler = FlowMatchEulerScheduler(num_inference_steps=3, inference_sigmas=[1.0, 0.8, 0.3])
+    vary, times = JascoAudioToAudioPipeline.from_pipe(pipe), []
+    hook = lambda module, args, kwargs: times.append(round(float(kwargs["timestep"][0]), 4))  # noqa: E731
+    handle = pipe.transformer.register_forward_pre_hook(hook, with_kwargs=True)
+    options = {"prompt": "a", "output_type": "latent", "guidance_scale": 1.0}
+    vary(**options, audio=recording(), strength=0.5)
+    assert times == [0.5, 0.7]
+    times.clear()
+    vary(**options, audio=recording(), strength=0.5, num_inference_steps=4)
+    assert times == [0.5, 0.75], "other numbers of steps have the uniform grid"
+    handle.remove()
+    free = pipe(**options, duration=1.0, generator=generator(0)).audios
+    assert torch.equal(vary(**options, audio=recording(), strength=1.0, generator=generator(0)).audios, free)
 
 
 def test_prompts_recordings_and_waveforms_are_paired(vary):

@@ -27,6 +27,7 @@ import torch
 
 from ..codecs import encode
 from ..data.features import prepare_audio
+from ..schedulers.steps import partial_sigmas, stored_sigmas
 from .evaluate import References, add_captions, describe_references, evaluate_clips, make_requests, reconstruct
 from .metrics.sample_sizes import MIN_CLIPS
 from .report import find_row
@@ -57,7 +58,8 @@ def make_uturns(
         time (`float`): flow time in [0, 1), from 0 (noise: music from the captions alone) to 1 (data).
         batch_size (`int`, defaults to `8`): number of clips generated together.
         settings (`dict`, *optional*): as [`~evaluation.evaluate.evaluate_pipeline`] takes it. The remaining interval
-            from `time` to 1 is divided into `num_inference_steps` equal steps.
+            from `time` to 1 is divided into `num_inference_steps` equal steps. By default, that is the scheduler's number,
+            or, if the scheduler has a grid, its part after `time` is used.
         seed (`int`, defaults to `0`): random seed of the noise, which is that of
             [`~evaluation.evaluate.make_requests`] and the same for all times.
         inputs (`Sequence[str]`, defaults to `("text",)`): inputs of the pipeline, as
@@ -72,8 +74,12 @@ def make_uturns(
     if not 0 <= time < 1:
         raise ValueError(f"`time` has to be in [0, 1), but got {time}.")
     settings = dict(settings or {})
-    num_steps = settings.pop("num_inference_steps", None) or pipe.defaults["num_inference_steps"]
-    sigmas = (1 - time) * np.linspace(1, 1 / num_steps, num_steps)
+    num_steps = settings.pop("num_inference_steps", None)
+    if num_steps is None and stored_sigmas(pipe.scheduler):
+        sigmas = partial_sigmas(pipe.scheduler, pipe.defaults["num_inference_steps"], 1 - time)
+    else:
+        num_steps = num_steps or pipe.defaults["num_inference_steps"]
+        sigmas = (1 - time) * np.linspace(1, 1 / num_steps, num_steps)
     config = pipe.transformer.config
     mean, std = (torch.tensor(value) for value in (config.latents_mean, config.latents_std))
     requests = make_requests(items, np.arange(len(items)), inputs, {}, seed)

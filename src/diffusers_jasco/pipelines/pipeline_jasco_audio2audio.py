@@ -17,7 +17,6 @@
 import inspect
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch.nn import functional as F
 
@@ -27,7 +26,7 @@ from ..controls import CONTROLS
 from ..extraction import extract_beats
 from ..guiders.jasco_guidance import SCALES
 from ..inputs import extract
-from ..schedulers.steps import DEFAULT_STEPS, default_steps, is_adaptive
+from ..schedulers.steps import DEFAULT_STEPS, default_steps, is_adaptive, partial_sigmas
 from ..utils.errors import InputError
 from ..utils.numbers import to_float, to_integer
 from ..utils.signatures import with_arguments_of
@@ -123,7 +122,8 @@ class JascoAudioToAudioPipeline(JascoPipeline):
                 recordings are padded with silence, which is kept below a strength of 1.
             num_inference_steps (`int`, *optional*):
                 Number of steps from noise to music, by default that of the scheduler's configuration. A variation
-                needs the share `strength` of them.
+                needs the share `strength` of them. If the scheduler's configuration has a grid for this number of steps,
+                the variation begins at the sigma `strength`, and uses the lower sigmas of the grid.
             num_waveforms_per_prompt, generator: as in [`JascoPipeline.__call__`].
             kwargs: all other arguments of [`JascoPipeline.__call__`], except `latents`, `sigmas`, `conditioning` and
                 `loop`. `start` and `separate_drums` apply to the target's controls. In edits, a checkpoint with the
@@ -159,8 +159,8 @@ class JascoAudioToAudioPipeline(JascoPipeline):
         count = to_integer(num_waveforms_per_prompt, "num_waveforms_per_prompt", minimum=1)
         if num_inference_steps is None:
             num_inference_steps = default_steps(self.scheduler) or DEFAULT_STEPS
-        steps = max(1, round(to_integer(num_inference_steps, "num_inference_steps", minimum=1) * strength))
-        sigmas = strength * np.linspace(1.0, 1.0 / steps, steps)
+        steps = to_integer(num_inference_steps, "num_inference_steps", minimum=1)
+        sigmas = partial_sigmas(self.scheduler, steps, strength)
         prompt = check_prompt(prompt)
         if given and prompt is None and kwargs.get("prompt_embeds") is None:
             prompt = _check_source_prompt(source_prompt)

@@ -75,6 +75,27 @@ def with_default_steps(scheduler: Any, steps: int | None) -> Any:
     return scheduler
 
 
+def partial_sigmas(scheduler: SchedulerMixin, num_inference_steps: int, strength: float) -> np.ndarray:
+    r"""
+    The grid of a call that begins at a sigma below 1.
+
+    Args:
+        scheduler ([`~diffusers.SchedulerMixin`]): the scheduler.
+        num_inference_steps (`int`): number of steps from sigma 1.
+        strength (`float`): sigma at the beginning, above 0 and at most 1.
+
+    Returns:
+        `np.ndarray`: `strength`, and the lower sigmas of the grid in the scheduler's configuration, if that has as many
+        steps; otherwise the share `strength` of the steps, of equal length.
+    """
+    stored = stored_sigmas(scheduler)
+    if stored and len(stored) == num_inference_steps:
+        sigmas = check_sigmas(stored)
+        return np.array([strength, *sigmas[sigmas < strength]])
+    steps = max(1, round(num_inference_steps * strength))
+    return strength * np.linspace(1.0, 1.0 / steps, steps)
+
+
 def check_steps(num_inference_steps: Any) -> int:
     """Returns a number of steps as an `int`; raises an [`~inputs.InputError`] unless it is a positive whole number."""
     return to_integer(num_inference_steps, "num_inference_steps", minimum=1, maximum=MAX_STEPS)
