@@ -17,7 +17,7 @@ r"""
 Compares a distilled model with its teacher, each with its own defaults: adherence to the controls and captions, form,
 sound, diversity and speed.
 
-    OMP_NUM_THREADS=1 python scripts/evaluate_distillation.py --teacher pipelines/jasco-nano --student runs/distilled \
+    OMP_NUM_THREADS=1 python scripts/evaluate_distillation.py --teacher jasco-nano-teacher --student jasco-nano \
         --output outputs/distillation
 
 The music is synthetic and not in the training data. The diversity is that of several takes of the same caption. The

@@ -16,13 +16,13 @@ r"""
 Distills a JASCO model: a student that generates music in few steps, without guidance, learns the trajectories of its
 teacher, a checkpoint with its default guidance.
 
-    accelerate launch training/train_jasco_distill.py --teacher pipelines/jasco-nano --dataset features/train \
-        --output runs/distilled --times 0 0.15 0.4 0.7
+    accelerate launch training/train_jasco_distill.py --teacher jasco-nano-teacher --dataset features/train \
+        --output runs/distilled --times 0 0.05 0.15 0.4 0.7
 
 The run folder is an ordinary pipeline, whose defaults are the steps that it was distilled for:
 `JascoPipeline.from_pretrained("runs/distilled")`. Each training step solves the teacher's flow anew, which costs
-`2 * substeps * branches` evaluations per interval; `--trajectories_per_clip 1` stores the solutions and uses them in all
-epochs. With many intervals, such as `--num_steps 12 --substeps 1`, this is guidance distillation. Most options are those
+`2 * substeps * branches` evaluations per interval; `--trajectories_per_clip 1` stores the solutions of the first epoch and
+uses them in all others. With many intervals, such as `--num_steps 12 --substeps 1`, this is guidance distillation. Most options are those
 of `training/train_jasco.py`.
 """
 
@@ -72,8 +72,8 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
         "--trajectories_per_clip",
         type=int,
         default=0,
-        help="Trajectories of each clip that are stored in the run folder and used in all epochs; 0: new ones in each"
-        " step.",
+        help="Trajectories of each clip that are stored in the run folder. The items (captions, crops, noise) are the"
+        " same again after this many epochs; 0: new ones in each step.",
     )
     for name in SCALES:
         add(f"--{name}", type=float, help="Guidance of the teacher; default: that of its checkpoint.")
