@@ -17,9 +17,9 @@ r"""
 Compares schedulers, numbers of steps, time grids and guidance: generates music with all controls, or from the captions
 only, for every combination, and evaluates control adherence, form and sound, and the accuracy of the latents.
 
-    python scripts/evaluate_sampling.py --checkpoint pipelines/jasco-nano --num_clips 32 --output outputs/sampling \
+    python scripts/evaluate_sampling.py --checkpoint jasco-nano-teacher --num_clips 32 --output outputs/sampling \
         --schedulers euler,heun,unipc,dpm++,dopri5 --steps 4,8,12,16,24 \
-        --guidance default guidance_scale=1.5 start_time=0.1,stop_time=0.9
+        --guidance default guidance_scale=2.5 start_time=0.1,stop_time=0.9
 
 `--measures latents` only compares latents with those of dopri5 with small tolerances, without decoding them.
 
