@@ -58,15 +58,17 @@ def test_the_shards_of_the_1b_model(transformer, name, num_processes):
 
 
 def test_the_table(capsys):
-    SCRIPT["main"](["--config", str(CONFIGS / "nano.yaml"), "--num_processes", "1", "8"])
+    SCRIPT["main"](["--config", str(CONFIGS / "nano_1.yaml"), "--num_processes", "1", "8"])
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("nano: ") and "M parameters" in lines[0]
+    assert lines[0].startswith("nano_1: ") and "M parameters" in lines[0]
     assert [line.split(" | ")[0] for line in lines if line.startswith("| ")] == ["| GPUs", "| 1", "| 8"]
 
 
 def test_configurations_that_do_not_shard_are_rejected(tmp_path):
     with pytest.raises(ValueError, match="ddp.yaml does not configure FSDP"):
-        SCRIPT["main"](["--config", str(CONFIGS / "nano.yaml"), "--accelerate", str(CONFIGS / "accelerate/ddp.yaml")])
+        SCRIPT["main"](
+            ["--config", str(CONFIGS / "nano_1.yaml"), "--accelerate", str(CONFIGS / "accelerate/ddp.yaml")]
+        )
     (tmp_path / "muon.yaml").write_text("optimizer: muon\n")
     with pytest.raises(ValueError, match="uses Muon, which can't be used with FSDP"):
         SCRIPT["main"](["--config", str(tmp_path / "muon.yaml")])
