@@ -183,4 +183,12 @@ def _smooth_gain(gain: torch.Tensor, sampling_rate: int) -> torch.Tensor:
     reach = max(1, round(LIMITER_SECONDS * sampling_rate))
     # All averaged minima are over windows that contain the sample, so their mean never exceeds the gain it needs.
     lowest = -F.max_pool1d(-gain, 2 * reach + 1, stride=1, padding=reach)
-    return F.avg_pool1d(F.pad(lowest, (reach, reach), mode="replicate"), 2 * reach + 1, stride=1)
+    return _moving_mean(F.pad(lowest, (reach, reach), mode="replicate"), 2 * reach + 1)
+
+
+def _moving_mean(values: torch.Tensor, width: int) -> torch.Tensor:
+    """Means of all windows of `width` values, from cumulative sums: several times faster than `avg_pool1d`."""
+    # Float64, as the sums grow; some devices only have float32.
+    exact = values if values.device.type == "mps" else values.double()
+    sums = F.pad(exact.cumsum(dim=-1), (1, 0))
+    return ((sums[..., width:] - sums[..., :-width]) / width).to(values.dtype)
