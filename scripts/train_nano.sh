@@ -70,6 +70,8 @@ if [ "$device" = cuda ]; then
     # 500 steps would take seconds, and each validation saves the best weights.
     model_options=(--compile --batch_size 256 --num_workers 4 --total_minutes "$minutes"
         --validate_every 2000)
+    student_options=(--batch_size 192 --trajectories_per_clip 0 --num_workers 4 --learning_rate 1e-3
+        --muon_learning_rate 2e-3 --ema_decay 0.97)
 elif [ "$device" = cpu ]; then
     minutes=${MAX_MINUTES:-120}
     clips=${CLIPS:-30000}
@@ -85,6 +87,7 @@ elif [ "$device" = cpu ]; then
     launch=(--multi_gpu --num_processes 2)
     on_device=(--cpu)
     model_options=()
+    student_options=()
 else
     fail "DEVICE has to be cpu or cuda, but is $device."
 fi
@@ -159,7 +162,7 @@ else
         training/train_jasco_distill.py --config training/configs/nano_student.yaml --mixed_precision "$precision" \
         --max_steps "$student_steps" --teacher "$work/model" --dataset "$work/features/train" \
         --validation_dataset "$work/features/validation" --output "$work/student" "${on_device[@]}" \
-        --max_minutes "$(minutes_left)" --resume latest
+        ${student_options[@]+"${student_options[@]}"} --max_minutes "$(minutes_left)" --resume latest
     check_time
     python scripts/save_half_precision.py --checkpoint "$work/student" --teacher "$work/model" --output "$output"
 fi
