@@ -23,7 +23,7 @@ Compares ways to cover long pieces with windows:
 - sequential: one window is denoised to the end after the other; its overlap with those before is known
 - blocks: the same with blocks of two windows each, whose frames are alternating
 
-All ways have the same noise. The script prints the table of docs/reports/long_music.md ("Choice of the windows").
+All ways have the same noise. docs/reports/long_music.md has results ("Choice of the windows").
 """
 
 import argparse
