@@ -133,6 +133,10 @@ def main(args: list[str] | None = None):
     pipe = JascoPipeline.from_pretrained(args.checkpoint).to(args.device)
     pipe.set_progress_bar_config(disable=True)
     if args.without_context:
+        if not pipe.transformer.config.context:
+            raise ValueError(
+                f"--without_context needs a transformer with a context, which that of {args.checkpoint} lacks."
+            )
         pipe.transformer.register_to_config(context=False)
     count = max(args.num_edits, args.num_variations)
     fonts = {"renderer": args.renderer, "soundfonts": args.soundfonts}

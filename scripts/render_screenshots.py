@@ -92,7 +92,8 @@ def main():
                 generate(page)
                 path = Path(folder, f"{name}.png")
                 page.screenshot(path=path, full_page=True)
-                # A palette of 256 colors takes a third of the space. K-means keeps rare colors, such as those of deviations, better.
+                # A palette of 256 colors takes a third of the space. K-means keeps rare colors, such as those of
+                # deviations, better.
                 reduced = Image.open(path).convert("RGB").quantize(256, kmeans=3)
                 reduced.save(args.output / path.name, optimize=True)
                 page.close()

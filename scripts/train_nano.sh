@@ -70,8 +70,8 @@ if [ "$device" = cuda ]; then
     # 500 steps would take seconds, and each validation saves the best weights.
     model_options=(--compile --batch_size 256 --num_workers 4 --total_minutes "$minutes"
         --validate_every 2000)
-    student_options=(--batch_size 192 --trajectories_per_clip 0 --num_workers 4 --learning_rate 1e-3
-        --muon_learning_rate 2e-3 --ema_decay 0.97)
+    student_options=(--batch_size 192 --num_workers 4 --learning_rate 1e-3 --muon_learning_rate 2e-3
+        --ema_decay 0.97)
 elif [ "$device" = cpu ]; then
     minutes=${MAX_MINUTES:-120}
     clips=${CLIPS:-30000}

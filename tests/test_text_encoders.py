@@ -20,7 +20,13 @@ from transformers import AutoTokenizer
 
 from diffusers_jasco import JascoPipeline
 from diffusers_jasco.pipelines.hub_mixin import describe_pipeline, describe_words
-from diffusers_jasco.text_encoders import encode_captions, known_words, similar_words, unknown_words
+from diffusers_jasco.text_encoders import (
+    encode_captions,
+    known_words,
+    similar_words,
+    unknown_words,
+    warn_of_unknown_captions,
+)
 
 from .conftest import FIXTURES
 
@@ -88,6 +94,13 @@ def test_a_call_warns_once_per_prompt_with_the_words(nano, warnings):
     assert len(warned) == 2
     assert "'klezmer'" in warned[0] and "'opera'" in warned[0] and "known_words()" in warned[0]
     assert "'saxofone'" in warned[1] and "'saxophone'" in warned[1] and "solo'," not in warned[1]
+
+
+def test_unknown_words_of_captions_are_counted_over_all_of_them(nano, warnings):
+    captions = ["calm xyzzy, xyzzy piano", "xyzzy and plugh", "a calm piano at 96bpm"] + 1000 * ["calm"] + ["Xyzzy"]
+    warn_of_unknown_captions("music", iter(captions), nano.tokenizer, " Try {words}.")
+    assert "music: 3 of 1004 captions have words" in warnings.text
+    assert "'xyzzy' (3) and 'plugh' (1). Try xyzzy plugh." in warnings.text
 
 
 def test_the_model_card_lists_the_words(nano):

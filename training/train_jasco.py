@@ -17,7 +17,8 @@ r"""
 Trains JASCO, from scratch or from any checkpoint:
 
     python training/train_jasco.py --config training/configs/nano.yaml --output runs/nano \
-        --dataset features/train --validation_dataset features/validation --codec codec --tokenizer tokenizer
+        --dataset features/train --validation_dataset features/validation --codec codec --tokenizer tokenizer \
+        --text_encoder text_encoder
 
 Datasets are feature caches (`scripts/prepare_dataset.py --encode`), prepared folders, Hub ids, or `synthetic`. Every
 key of the configuration is also a flag, which overrides it.

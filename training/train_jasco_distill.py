@@ -21,9 +21,9 @@ teacher, a checkpoint with its default guidance.
 
 The run folder is an ordinary pipeline, whose defaults are the steps that it was distilled for:
 `JascoPipeline.from_pretrained("runs/distilled")`. Each training step solves the teacher's flow anew, which costs
-`2 * substeps * branches` evaluations per interval; `--trajectories_per_clip 1` stores the solutions of the first epoch and
-uses them in all others. With many intervals, such as `--num_steps 12 --substeps 1`, this is guidance distillation. Most options are those
-of `training/train_jasco.py`.
+`2 * substeps * branches` evaluations per interval; `--trajectories_per_clip 1` stores the solutions of the first epoch
+and uses them in all others. With many intervals, such as `--num_steps 12 --substeps 1`, this is guidance distillation.
+Most options are those of `training/train_jasco.py`.
 """
 
 import argparse
@@ -72,8 +72,8 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
         "--trajectories_per_clip",
         type=int,
         default=0,
-        help="Trajectories of each clip that are stored in the run folder. The items (captions, crops, noise) are the"
-        " same again after this many epochs; 0: new ones in each step.",
+        help="Number of trajectories stored for each clip. Captions, crops, and noise repeat after this many epochs. 0"
+        " solves new ones in each step.",
     )
     for name in SCALES:
         add(f"--{name}", type=float, help="Guidance of the teacher; default: that of its checkpoint.")
@@ -85,6 +85,10 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     args = parse_with_config(parser, args)
     if args.trajectories_per_clip < 0:
         parser.error(f"--trajectories_per_clip has to be at least 0, but is {args.trajectories_per_clip}.")
+    if args.trajectories_per_clip and args.streaming:
+        parser.error(
+            "--trajectories_per_clip can't be used with --streaming: the items of a stream differ in each epoch."
+        )
     for name in ("teacher", "output", "dataset"):
         if getattr(args, name) is None:
             parser.error(f"--{name} is missing.")
@@ -102,6 +106,9 @@ def trajectory_folder(args: argparse.Namespace, guider: JascoGuidance) -> Path:
     names = (
         "teacher",
         "dataset",
+        "dataset_weights",
+        "remix",
+        "vary_drums",
         "num_frames",
         "seed",
         "times",

@@ -66,7 +66,7 @@ FOLDERS = TempFolders(own_folder(), FILE_LIFE)
 @on_gpu
 def play(request: TakeRequest, seed: int, token: Path, label: str) -> torch.Tensor:
     """Generates one variation and returns its waveform on the CPU. `label` names the variation in the progress bar."""
-    started, progress, steps = time.monotonic(), gr.Progress(), request.num_steps
+    started, progress, steps = time.monotonic(), gr.Progress(), ENGINE.count_steps(request)
 
     def report(step: int):
         left = (time.monotonic() - started) / step * (steps - step)

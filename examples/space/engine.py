@@ -38,7 +38,7 @@ from diffusers_jasco.evaluation import best_of
 from diffusers_jasco.evaluation.metrics.melody import FRAME_RATE
 from diffusers_jasco.evaluation.transcription import RequestedControls, read_requested_controls
 from diffusers_jasco.inputs import InputError
-from diffusers_jasco.schedulers.steps import stored_sigmas
+from diffusers_jasco.schedulers.steps import partial_sigmas, stored_sigmas
 from diffusers_jasco.text_encoders import similar_words, unknown_words
 from settings import DURATION, FieldError, Settings
 from uploads import measure_recording
@@ -83,13 +83,6 @@ class TakeRequest:
         """The strengths other than 1 of the controls."""
         scales = self.settings.control_scales()
         return {name: scales[name] for name in self.controls if scales[name] != 1}
-
-    @property
-    def num_steps(self) -> int:
-        """The number of solver steps of a take, with those of all batches of candidates."""
-        settings = self.settings
-        steps = max(1, round(settings.steps * settings.strength)) if settings.edit == "variation" else settings.steps
-        return steps * math.ceil(settings.best_of / CANDIDATES_AT_ONCE)
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -151,9 +144,17 @@ class Engine:
         # Tokenizers change state when they are used, so each run uses a copy.
         self._tokenizer = copy.deepcopy(pipe.tokenizer)
         self.default_steps = pipe.defaults["num_inference_steps"]
-        self.has_fixed_steps = stored_sigmas(pipe.scheduler) is not None
         self.default_guidance_scale = pipe.defaults["guidance_scale"]
+        self.is_distilled = stored_sigmas(pipe.scheduler) is not None and self.default_guidance_scale == 1
         self.default_text_guidance_scale = pipe.defaults["text_guidance_scale"]
+
+    def count_steps(self, request: TakeRequest) -> int:
+        """The number of solver steps of a take, with those of all batches of candidates."""
+        settings = request.settings
+        steps = settings.steps
+        if settings.edit == "variation":
+            steps = len(partial_sigmas(self.components["scheduler"], steps, settings.strength))
+        return steps * math.ceil(settings.best_of / CANDIDATES_AT_ONCE)
 
     def find_unknown_words(self, prompt: str) -> dict[str, list[str]]:
         """Words of a prompt that the model does not know, each with similar words that it knows."""
@@ -224,7 +225,7 @@ class Engine:
         Args:
             request ([`TakeRequest`]): from [`Engine.make_request`]; its seed and number of variations are ignored.
             seed (`int`): seed of the initial noise.
-            on_step (`Callable`): called after each step with the number of finished steps, up to `request.num_steps`.
+            on_step (`Callable`): called after each step with the number of finished steps, up to [`count_steps`].
             is_stopped (`Callable`): checked before the first step and after each step.
 
         Returns:

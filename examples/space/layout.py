@@ -332,7 +332,7 @@ class Layout:
                 step=1,
                 label="Steps",
                 info=f"This model was distilled for {ENGINE.default_steps} steps."
-                if ENGINE.has_fixed_steps
+                if ENGINE.is_distilled
                 else "More steps are slower and more accurate.",
             )
             self.guidance_scale = gr.Slider(

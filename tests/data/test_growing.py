@@ -29,6 +29,7 @@ from diffusers_jasco.data import growing
 from diffusers_jasco.data.features import FeatureDataset, collate_features, write_features
 from diffusers_jasco.data.growing import GrowingFeatures, part_path
 from diffusers_jasco.data.opening import open_dataset
+from diffusers_jasco.training.batches import EpochBatches
 
 from ..data.test_features import CODEC, make_items
 
@@ -102,6 +103,11 @@ def test_a_small_cache_is_repeated_with_other_crops_and_captions(tmp_path, grow,
     assert captions <= {f"clip 0 {word}" for word in ("slow", "calm", "quiet")} and len(captions) > 1
     dataset.use_parts(1, repeats=False)
     assert len(dataset) == 8
+    batches = EpochBatches(GrowingFeatures(tmp_path, num_frames=25), 12)
+    assert len(next(iter(batches))["key"]) == 12
+    batches.distinct_epochs = 1
+    with pytest.raises(ValueError, match="The dataset has 8 items, fewer than one batch over all processes"):
+        next(iter(batches))
 
 
 @pytest.mark.parametrize("drums_blur", [1, 3])

@@ -82,6 +82,9 @@ def test_the_grid_of_the_scheduler_is_cut_at_the_strength(pipe):
     times.clear()
     vary(**options, audio=recording(), strength=0.5, num_inference_steps=4)
     assert times == [0.5, 0.75], "other numbers of steps have the uniform grid"
+    times.clear()
+    vary(**options, audio=recording(), strength=0.82)
+    assert times == [0.18, 0.7], "the step from 0.82 to 0.8 would be very short"
     handle.remove()
     free = pipe(**options, duration=1.0, generator=generator(0)).audios
     assert torch.equal(vary(**options, audio=recording(), strength=1.0, generator=generator(0)).audios, free)

@@ -26,6 +26,7 @@ from diffusers import (
 
 from diffusers_jasco import FlowMatchDopri5Scheduler, FlowMatchEulerScheduler, FlowMatchMultistepScheduler
 from diffusers_jasco.schedulers.grids import power_sigmas
+from diffusers_jasco.schedulers.steps import partial_sigmas, set_default_steps
 
 
 def test_the_grid_equals_audiocrafts():
@@ -249,3 +250,22 @@ def test_grids_of_powers():
     assert power_sigmas(4, 1.0, 2.0) == pytest.approx((1, 9 / 16, 1 / 4, 1 / 16))
     with pytest.raises(ValueError, match="`end_power`"):
         power_sigmas(4, 1.0, 0.0)
+
+
+@pytest.mark.parametrize("scheduler_class", [FlowMatchEulerScheduler, FlowMatchMultistepScheduler])
+def test_a_grid_is_cut_at_the_strength_without_tiny_steps(scheduler_class):
+    # 1 - 0.8 is slightly less than 0.2.
+    scheduler = scheduler_class(num_inference_steps=5, inference_sigmas=[1 - time for time in (0, 0.2, 0.4, 0.6, 0.8)])
+    assert partial_sigmas(scheduler, 5, 0.2).tolist() == [0.2]
+    assert partial_sigmas(scheduler, 5, 0.5) == pytest.approx([0.5, 0.4, 0.2])
+    assert partial_sigmas(scheduler, 5, 1.0) == pytest.approx([1.0, 0.8, 0.6, 0.4, 0.2])
+    assert partial_sigmas(scheduler, 4, 0.5).tolist() == [0.5, 0.25], "the grid has another number of steps"
+
+
+def test_another_default_number_of_steps_removes_the_grid(warnings):
+    scheduler = FlowMatchEulerScheduler(num_inference_steps=2, inference_sigmas=[1.0, 0.3])
+    set_default_steps(scheduler, 2)
+    assert scheduler.config.inference_sigmas == [1.0, 0.3] and not warnings.text
+    set_default_steps(scheduler, 3)
+    assert scheduler.config.inference_sigmas is None
+    assert "The scheduler's grid is removed, as it has 2 steps, and not 3" in warnings.text

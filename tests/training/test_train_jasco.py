@@ -65,6 +65,15 @@ def test_the_default_scheduler_is_saved_with_the_pipeline(tmp_path, data, run):
         assert config.inference_sigmas == (sigmas and pytest.approx(sigmas))
 
 
+def test_a_power_needs_a_number_of_steps(tmp_path, data, run):
+    source = JascoPipeline.from_pretrained(run)
+    source.scheduler.register_to_config(num_inference_steps=None)
+    source.save_pretrained(tmp_path / "source")
+    options = ("--dataset", data / "train", "--log_with", "none", "--cpu", "--default_power", 2.0)
+    with pytest.raises(ValueError, match="--default_power needs --default_num_inference_steps"):
+        run_script("train_jasco", *options, "--continue_from", tmp_path / "source", "--output", tmp_path / "run")
+
+
 def test_the_run_folder_generates_audio(run):
     pipe = JascoPipeline.from_pretrained(run)
     pipe.set_progress_bar_config(disable=True)

@@ -128,6 +128,12 @@ def test_stored_trajectories_have_the_conditions_of_their_clips(tmp_path, data, 
     assert len(set(used)) <= 12 < len(used), "clips are used in more than one epoch"
 
 
+def test_trajectories_of_streams_are_not_stored(tmp_path, data, run, capsys):
+    with pytest.raises(SystemExit):
+        distill(data, run, tmp_path, "--trajectories_per_clip", 1, "--streaming")
+    assert "--trajectories_per_clip can't be used with --streaming" in capsys.readouterr().err
+
+
 def test_times_have_to_increase_from_0(tmp_path, data, run):
     with pytest.raises(ValueError, match="`times` has to increase from 0 to below 1, but is"):
         distill(data, run, tmp_path, "--times", 0.2, 0.5)

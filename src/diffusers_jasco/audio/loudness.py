@@ -188,7 +188,7 @@ def _smooth_gain(gain: torch.Tensor, sampling_rate: int) -> torch.Tensor:
 
 def _moving_mean(values: torch.Tensor, width: int) -> torch.Tensor:
     """Means of all windows of `width` values, from cumulative sums: several times faster than `avg_pool1d`."""
-    # Float64, as the sums grow; some devices only have float32.
-    exact = values if values.device.type == "mps" else values.double()
-    sums = F.pad(exact.cumsum(dim=-1), (1, 0))
+    if values.device.type == "mps":  # has no float64, which the growing sums need
+        return F.avg_pool1d(values, width, stride=1)
+    sums = F.pad(values.double().cumsum(dim=-1), (1, 0))
     return ((sums[..., width:] - sums[..., :-width]) / width).to(values.dtype)

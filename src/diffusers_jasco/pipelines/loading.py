@@ -60,6 +60,7 @@ class JascoPipelineLoadingMixin(DiffusionPipeline):
     ):
         r"""
         Changes [`defaults`]. They are saved with the pipeline; pipelines that share its components are not affected.
+        A grid in the scheduler's configuration that has another number of steps is removed, with a warning.
 
         Args:
             num_inference_steps (`int`, *optional*), guidance_scale (`float`, *optional*), \

@@ -123,7 +123,8 @@ class JascoAudioToAudioPipeline(JascoPipeline):
             num_inference_steps (`int`, *optional*):
                 Number of steps from noise to music, by default that of the scheduler's configuration. A variation
                 needs the share `strength` of them. If the scheduler's configuration has a grid for this number of steps,
-                the variation begins at the sigma `strength`, and uses the lower sigmas of the grid.
+                it begins at the sigma `strength` (before the scheduler's shift, if it has one), and uses the lower
+                sigmas of the grid.
             num_waveforms_per_prompt, generator: as in [`JascoPipeline.__call__`].
             kwargs: all other arguments of [`JascoPipeline.__call__`], except `latents`, `sigmas`, `conditioning` and
                 `loop`. `start` and `separate_drums` apply to the target's controls. In edits, a checkpoint with the

@@ -62,8 +62,8 @@ class FlowMatchEulerScheduler(SchedulerMixin, ConfigMixin):
         num_inference_steps (`int`, *optional*):
             Default number of steps of a pipeline call; see [`~schedulers.steps.default_steps`].
         inference_sigmas (`list[float]`, *optional*):
-            Grid of a pipeline call with `num_inference_steps`, for models that were distilled for it: decreasing sigmas in
-            (0, 1], one for each step.
+            Grid of a pipeline call with `num_inference_steps`, such as one that a model was distilled for: decreasing
+            sigmas in (0, 1], one for each step.
     """
 
     _compatibles = [

@@ -21,14 +21,17 @@ import numpy as np
 import torch
 from diffusers.configuration_utils import ConfigMixin
 from diffusers.schedulers.scheduling_utils import SchedulerMixin
+from diffusers.utils import logging
 
 from ..utils.errors import InputError, shorten
 from ..utils.numbers import is_number, to_integer
 
 
+logger = logging.get_logger(__name__)
+
 # Key in a scheduler's configuration. `from_config` preserves it even for schedulers without this argument.
 STEPS_KEY = "num_inference_steps"
-# Key of a grid that the model was distilled for.
+# Key of the grid of calls with the default number of steps, such as that which a model was distilled for.
 SIGMAS_KEY = "inference_sigmas"
 # Number of steps if the configuration has no such key.
 DEFAULT_STEPS = 100
@@ -61,7 +64,12 @@ def stored_sigmas(scheduler: Any) -> list[float] | None:
 def set_default_steps(scheduler: ConfigMixin, steps: int):
     """Sets the number of steps in a scheduler's configuration, and removes its grid if that has another number."""
     values: dict[str, Any] = {STEPS_KEY: check_steps(steps)}
-    if len(stored_sigmas(scheduler) or []) not in (0, values[STEPS_KEY]):
+    sigmas = stored_sigmas(scheduler)
+    if sigmas and len(sigmas) != values[STEPS_KEY]:
+        logger.warning(
+            f"The scheduler's grid is removed, as it has {len(sigmas)} steps, and not {values[STEPS_KEY]}: the default is"
+            " a uniform grid now."
+        )
         values[SIGMAS_KEY] = None
     scheduler.register_to_config(**values)
 
@@ -82,16 +90,21 @@ def partial_sigmas(scheduler: SchedulerMixin, num_inference_steps: int, strength
     Args:
         scheduler ([`~diffusers.SchedulerMixin`]): the scheduler.
         num_inference_steps (`int`): number of steps from sigma 1.
-        strength (`float`): sigma at the beginning, above 0 and at most 1.
+        strength (`float`): sigma at the beginning, above 0 and at most 1, before the scheduler's shift, if it has one.
 
     Returns:
         `np.ndarray`: `strength`, and the lower sigmas of the grid in the scheduler's configuration, if that has as many
-        steps; otherwise the share `strength` of the steps, of equal length.
+        steps (without the first one if it is much closer to `strength` than to the next one); otherwise the share
+        `strength` of the steps, of equal length.
     """
     stored = stored_sigmas(scheduler)
     if stored and len(stored) == num_inference_steps:
         sigmas = check_sigmas(stored)
-        return np.array([strength, *sigmas[sigmas < strength]])
+        lower = [*sigmas[sigmas < strength], 0.0]
+        # A very short first step would cost an evaluation, and solvers of higher order would extrapolate far from it.
+        if len(lower) > 1 and strength - lower[0] < 0.1 * (lower[0] - lower[1]):
+            del lower[0]
+        return np.array([strength, *lower[:-1]])
     steps = max(1, round(num_inference_steps * strength))
     return strength * np.linspace(1.0, 1.0 / steps, steps)
 

@@ -226,6 +226,9 @@ class EpochBatches(_Batches):
         self.epoch = 0
         self.position = 0
         self.num_parts: int | None = None  # of a growing dataset, in this epoch
+        self._check_size()
+
+    def _check_size(self):
         if len(self.dataset) < self.global_batch_size:
             raise ValueError(
                 f"The dataset has {len(self.dataset)} items, fewer than one batch over all processes"
@@ -250,6 +253,7 @@ class EpochBatches(_Batches):
                 if self.num_parts is None:
                     self.num_parts = min(_gather(self.dataset.count_parts()))
                 self.dataset.use_parts(self.num_parts, repeats=not self.distinct_epochs)
+                self._check_size()
             if hasattr(self.dataset, "set_epoch"):
                 self.dataset.set_epoch(self._item_epoch)
             for batch, position in self._load(self.dataset, self._rest_of_epoch()):
@@ -314,7 +318,7 @@ class StreamBatches(_Batches):
 
     def _plan(self) -> Iterator[tuple[list, list[str], dict[int, StreamPosition]]]:
         if self.distinct_epochs:
-            raise ValueError("The items of a stream differ in each epoch: use a feature cache for `distinct_epochs`.")
+            raise ValueError("`distinct_epochs` can't be used with a stream, whose items differ in each epoch.")
         positions = dict(self._positions)
         parts = {
             part: self.dataset.worker_shard(part, self.num_parts, self.seed, self.block_size, position)

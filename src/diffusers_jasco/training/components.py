@@ -103,6 +103,10 @@ def _make_scheduler(args: argparse.Namespace, source: JascoPipeline | None) -> F
     if name is None and power is None:
         return scheduler
     scheduler_class = type(scheduler) if name is None else SAMPLERS[name]
+    if not issubclass(scheduler_class, FlowMatchEulerScheduler):
+        raise ValueError(
+            f"--default_power can't be used with {scheduler_class.__name__}, which stores no grid: add --default_scheduler."
+        )
     steps = args.default_num_inference_steps or stored_steps(scheduler)
     if steps is None and power is not None:
         raise ValueError("--default_power needs --default_num_inference_steps, as the pipeline has no default.")
