@@ -117,7 +117,7 @@ def train_lora(folder: Path, *options) -> Path:
 
 def make_references(split: str, count: int) -> tuple[References, References]:
     """Held-out clips with and without the style, of pieces that the probe was not trained on."""
-    probe = train_probe(make_clips(Baroque, "validation", 200, 64), make_clips(SyntheticMusic, "validation", 300, 64))
+    probe = train_probe(make_clips(Baroque, "validation", 200, 96), make_clips(SyntheticMusic, "validation", 300, 96))
     estimators = [probe, *(estimator for estimator in ESTIMATORS if estimator.name in ESTIMATOR_NAMES)]
     return tuple(
         analyze_references(make_clips(kind, split, first, count), estimators)
