@@ -16,7 +16,7 @@ r"""
 Distills a JASCO model: a student that generates music in few steps, without guidance, learns the trajectories of its
 teacher, a checkpoint with its default guidance.
 
-    accelerate launch training/train_jasco_distill.py --teacher jasco-nano-teacher --dataset features/train \
+    accelerate launch training/train_jasco_distill.py --teacher pipelines/jasco-nano/teacher --dataset features/train \
         --output runs/distilled --times 0 0.05 0.15 0.4 0.7
 
 The run folder is an ordinary pipeline, whose defaults are the steps that it was distilled for:

@@ -15,7 +15,7 @@
 r"""
 Trains a LoRA for a JASCO model: low-rank updates of its attention layers, which teach it a style from some clips.
 
-    accelerate launch training/train_jasco_lora.py --base jasco-nano-teacher --dataset my_music --output runs/lora
+    accelerate launch training/train_jasco_lora.py --base pipelines/jasco-nano/teacher --dataset my_music --output runs/lora
 
 The run folder contains `pytorch_lora_weights.safetensors`, for `pipe.load_lora_weights("runs/lora")`. Most options are
 those of `training/train_jasco.py`, but there is no EMA.
