@@ -49,3 +49,20 @@ def test_codecs_give_the_same_result_on_all_devices(device, name, measured):
     # Near a boundary between two codes, rounding may change the code. The mean over frames is rounded, too.
     same = torch.isclose(drums, encode_drums(codec, waveform, blur=3), rtol=1e-5, atol=1e-6)
     assert same.float().mean() > 0.99
+
+
+@torch.no_grad()
+def test_layers_of_encodec_give_the_same_result_on_all_devices(device, measured):
+    codec = make_pipeline(device).codec
+    moved = copy.deepcopy(codec).to(device)
+    samples = (25 if is_gpu(device) else 1) * codec.config.sampling_rate
+    hidden_states = 0.1 * torch.randn(1, 1, samples, generator=torch.Generator().manual_seed(0))
+    errors = {}
+    # Each layer gets the input that it has on the CPU, so that the error of one layer does not reach the next.
+    for part in ("encoder", "decoder"):
+        for number, (layer, other) in enumerate(zip(getattr(codec, part).layers, getattr(moved, part).layers)):
+            result = other(hidden_states.to(device)).cpu()
+            hidden_states = layer(hidden_states)
+            errors[f"{part} {number} ({type(layer).__name__})"] = relative_error(result, hidden_states)
+    measured["error"] = max(errors.values())
+    assert not {name: error for name, error in errors.items() if not error < 1e-4}
