@@ -101,6 +101,8 @@ def test_fine_tuning_again_does_not_reduce_the_learning_rate(run, data, tmp_path
 def test_the_objective_of_nano_is_that_of_its_recipe():
     recipe = yaml.safe_load((ROOT / "training/configs/nano.yaml").read_text())
     options = read_training_options(NANO)
+    assert read_training_options("jasco-nano") == options
+    assert read_training_options("jasco-nano-teacher") == read_training_options(NANO / "teacher") != {}
     assert options["learning_rate"] == float(recipe["learning_rate"])
     assert all(options.get(name, default) == recipe.get(name, default) for name, default in OBJECTIVE.items())
 

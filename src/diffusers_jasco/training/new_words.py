@@ -30,8 +30,8 @@ from ..utils.seeding import derive_seed
 
 logger = logging.get_logger(__name__)
 
-MASKED_CAPTIONS = 0.5  # share of the captions without new words in which words are masked
-MASKED_WORDS = 0.4  # share of masked words in these captions
+MASKED_CAPTIONS = 0.7  # share of the captions without new words in which words are masked
+MASKED_WORDS = 0.6  # share of masked words in these captions
 
 
 @torch.no_grad()

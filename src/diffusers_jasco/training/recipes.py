@@ -23,6 +23,7 @@ from diffusers.utils import logging
 
 from ..controls import CONTROLS
 from ..models.transformer_jasco import JascoTransformerModel
+from ..utils.bundled import resolve_checkpoint
 
 
 logger = logging.get_logger(__name__)
@@ -59,13 +60,15 @@ def read_training_options(source: str | os.PathLike) -> dict[str, Any]:
     Reads the options that a checkpoint was trained with from its transformer's configuration.
 
     Args:
-        source (`str` or `os.PathLike`): a pipeline or run folder, or the Hub id of a pipeline.
+        source (`str` or `os.PathLike`):
+            A pipeline or run folder, the Hub id of a pipeline, or the name of a model that ships with this package.
 
     Returns:
         `dict`: the options; empty for a checkpoint that does not store them, such as AudioCraft's.
     """
     try:
-        config = JascoTransformerModel.load_config(os.fspath(source), subfolder="transformer")
+        folder = os.fspath(resolve_checkpoint(source))
+        config = JascoTransformerModel.load_config(folder, subfolder="transformer")
     # A source that does not exist is reported when its weights are loaded.
     except (OSError, ValueError):
         return {}
