@@ -75,7 +75,7 @@ def test_words_are_only_masked_in_captions_without_new_words(run):
     masked = mask_words(captions, keys, 0, tokenizer, count)
     assert torch.equal(masked[1::2], captions[1::2])
     is_masked = masked[::2] == tokenizer.unk_token_id
-    assert 0.1 < is_masked[:, :-1].float().mean() < 0.3 and not is_masked[:, -1].any(), "the end token stays"
+    assert 0.32 < is_masked[:, :-1].float().mean() < 0.52 and not is_masked[:, -1].any(), "the end token stays"
     # Masks only depend on the sample, not on its batch.
     assert torch.equal(mask_words(captions[:8], keys[:8], 0, tokenizer, count), masked[:8])
     assert not torch.equal(mask_words(captions, keys, 1, tokenizer, count), masked)
