@@ -49,7 +49,7 @@ from .source_velocity import SourceVelocity, check_euler, keep_controls, missing
 EXTRACT = "extract"
 
 VARIATION_STRENGTH = 0.5
-EDIT_STRENGTH = 0.9
+EDIT_STRENGTH = 0.93
 
 _ENCODED = set(inspect.signature(JascoEncodingMixin.encode_conditioning).parameters)
 # Arguments that source and target share; those of the tempo only where the source may need one.
@@ -107,7 +107,7 @@ class JascoAudioToAudioPipeline(JascoPipeline):
                 The recording, or a list with one per prompt, in any form that [`~audio.io.load_audio`] reads. One
                 prompt with a list of recordings gives one piece for each.
             strength (`float`, *optional*):
-                How much changes, from above 0 to 1, as in Diffusers' image-to-image pipelines; by default 0.5, and 0.9
+                How much changes, from above 0 to 1, as in Diffusers' image-to-image pipelines; by default 0.5, and 0.93
                 for edits with a `source_*`. With 1, a variation ignores the recording.
             source_prompt (`str` or `list`, *optional*):
                 Prompt that describes the recording. If any `source_*` is given, the recording is edited: its
