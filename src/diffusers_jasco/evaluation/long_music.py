@@ -567,17 +567,17 @@ def to_markdown(results: dict[str, dict[str, Any]]) -> str:
     rows: list[tuple[str, str]] = []
     if pieces := results.get("pieces"):
         for control, row in pieces["last_against_first"].items():
-            measured = f"{_format(row)}: {row['last']:.3f} ÷ {row['first']:.3f}, {row['estimator']}"
+            measured = f"{_format(row)}: {_number(row['last'])} ÷ {_number(row['first'])}, {row['estimator']}"
             rows.append((f"A of {control} ({row['metric']}) in the last 10 s ÷ in the first 10 s", measured))
         for name, label in (("slope", "drift, ms per minute"), ("last_minus_first", "lag, last minus first, ms")):
             row, reference = pieces["drift"][name], pieces["drift"]["references"][name]
-            sizes = f"; median size {row['median_size']:.2f}, largest {row['largest']:.2f}"
+            sizes = f"; median size {_number(row['median_size'], 2)}, largest {_number(row['largest'], 2)}"
             rows.append((label, f"{_format(row, 2)}{sizes}; references {_format(reference, 2)}"))
         row = pieces["loudness_deviation"]
         rows.append(
             (
                 "largest deviation of a 10 s level beyond the references', dB",
-                f"{_format(row, 2)}; largest {row['largest']:.2f}",
+                f"{_format(row, 2)}; largest {_number(row['largest'], 2)}",
             )
         )
         for name, row in pieces["seams"].items():
@@ -589,7 +589,7 @@ def to_markdown(results: dict[str, dict[str, Any]]) -> str:
         for name in ("words", "words and drums"):
             rows.append((f"level contrast of sections, {name}, dB", _format(changes[name], 1)))
         for calm, loud, contrasts in changes["prompts"]:
-            measured = ", ".join(f"{name} {row['value']:.1f}" for name, row in contrasts.items())
+            measured = ", ".join(f"{name} {_number(row['value'], 1)}" for name, row in contrasts.items())
             rows.append((f'"{calm}" → "{loud}", dB', measured))
     if cost := results.get("cost"):
         window, count = cost["window"], cost["duration"] / cost["window"]
@@ -602,10 +602,14 @@ def to_markdown(results: dict[str, dict[str, Any]]) -> str:
     return "\n".join(["| | measured |", "| --- | --- |", *(f"| {label} | {measured} |" for label, measured in rows)])
 
 
+def _number(value: float | None, digits: int = 3) -> str:
+    # Files have `null` instead of NaN.
+    return "n/a" if value is None or math.isnan(value) else f"{value:z.{digits}f}"
+
+
 def _format(row: dict[str, float], digits: int = 3) -> str:
-    if row["value"] is None or math.isnan(row["value"]):
-        return "n/a"
-    return f"{row['value']:z.{digits}f} ({row['low']:z.{digits}f} … {row['high']:z.{digits}f})"
+    value, low, high = (_number(row[name], digits) for name in ("value", "low", "high"))
+    return value if value == "n/a" else f"{value} ({low} … {high})"
 
 
 def _format_seams(row: dict[str, dict[str, float]]) -> str:
