@@ -18,6 +18,7 @@ import json
 import pytest
 import torch
 
+from diffusers_jasco import FlowMatchEulerScheduler
 from diffusers_jasco.evaluation import analyze_references
 from diffusers_jasco.evaluation.control_estimators import ESTIMATORS
 from diffusers_jasco.evaluation.evaluate import generate, make_requests, reconstruct
@@ -56,6 +57,19 @@ def test_later_times_are_closer_to_the_reference_clip(pipe, items):
 
     distances = [distance(time) for time in (0.0, 0.9, 0.999)]
     assert distances[0] > distances[1] > 10 * distances[2]
+
+
+def test_the_grid_of_the_scheduler_is_used_after_the_time(items):
+    pipe, times = load_pipeline("chords-drums-melody"), []
+    pipe.scheduler = FlowMatchEulerScheduler(num_inference_steps=3, inference_sigmas=[1.0, 0.8, 0.3])
+    pipe.transformer.register_forward_pre_hook(
+        lambda module, args, kwargs: times.append(round(float(kwargs["timestep"][0]), 4)), with_kwargs=True
+    )
+    list(make_uturns(pipe, items, 0.5, 3))
+    assert times == [0.5, 0.7]
+    times.clear()
+    list(make_uturns(pipe, items, 0.5, 3, {"num_inference_steps": 2}))
+    assert times == [0.5, 0.75], "a given number of steps divides the rest equally"
 
 
 def test_the_batch_size_does_not_matter(pipe, items):

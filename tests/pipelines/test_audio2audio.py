@@ -85,6 +85,9 @@ def test_the_grid_of_the_scheduler_is_cut_at_the_strength(pipe):
     times.clear()
     vary(**options, audio=recording(), strength=0.82)
     assert times == [0.18, 0.7], "the step from 0.82 to 0.8 would be very short"
+    times.clear()
+    vary(**options, audio=recording(), source_chords="C:0", chords="F:0", strength=0.9)
+    assert list(dict.fromkeys(times)) == [0.1, 0.2, 0.7], "edits use it, too"
     handle.remove()
     free = pipe(**options, duration=1.0, generator=generator(0)).audios
     assert torch.equal(vary(**options, audio=recording(), strength=1.0, generator=generator(0)).audios, free)
