@@ -33,7 +33,7 @@ from diffusers_jasco.generation.batches import GenerationRequest, create_workers
 from diffusers_jasco.utils.arguments import CommandParser, integer, number
 from diffusers_jasco.utils.bundled import BUNDLED
 from diffusers_jasco.utils.cli import run_command
-from diffusers_jasco.utils.engines import Engine, LocalEngine, RayEngine
+from diffusers_jasco.utils.engines import ENGINE_FLAGS, Engine, LocalEngine, RayEngine
 
 
 def parse_args(args: list[str] | None = None) -> argparse.Namespace:
@@ -45,7 +45,10 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     add("--batch_size", type=integer(1), default=4)
     add("--num_inference_steps", type=integer(1), help="default: the checkpoint's")
     add("--num_proc", type=integer(2), default=2, help="processes of the second and third engine")
-    add("--ray_address", help="address of a Ray cluster, or auto (default: the one of this machine, or a new one)")
+    add(
+        "--ray_address",
+        help="address of a Ray cluster, auto or local (default: auto if this machine has one, else local)",
+    )
     return parser.parse_args(args)
 
 
@@ -98,4 +101,4 @@ def main(args: list[str] | None = None):
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main, "benchmark_cluster"))
+    sys.exit(run_command(main, "benchmark_cluster", ENGINE_FLAGS))

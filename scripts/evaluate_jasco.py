@@ -77,7 +77,7 @@ from diffusers_jasco.evaluation.words_alone import evaluate_words
 from diffusers_jasco.generation.batches import create_workers, hash_pipeline
 from diffusers_jasco.utils.arguments import CommandParser, check_writable, integer, number, seed
 from diffusers_jasco.utils.cli import run_command
-from diffusers_jasco.utils.engines import add_engine_arguments, check_engine_arguments, create_engine
+from diffusers_jasco.utils.engines import ENGINE_FLAGS, add_engine_arguments, check_engine_arguments, create_engine
 from diffusers_jasco.utils.optional_imports import import_optional
 
 
@@ -262,4 +262,4 @@ def installed_version(package: str) -> str | None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main, "evaluate_jasco"))
+    sys.exit(run_command(main, "evaluate_jasco", ENGINE_FLAGS))

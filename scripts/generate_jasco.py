@@ -52,7 +52,7 @@ from diffusers_jasco.generation.requests import SETTINGS, InvalidLine, read_requ
 from diffusers_jasco.utils.arguments import CommandParser, check_writable, integer, number, seed
 from diffusers_jasco.utils.bundled import BUNDLED
 from diffusers_jasco.utils.cli import run_command, select_shard
-from diffusers_jasco.utils.engines import add_engine_arguments, check_engine_arguments, create_engine
+from diffusers_jasco.utils.engines import ENGINE_FLAGS, add_engine_arguments, check_engine_arguments, create_engine
 from diffusers_jasco.utils.files import replace_file
 
 
@@ -116,4 +116,4 @@ def main(args: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main, "generate_jasco"))
+    sys.exit(run_command(main, "generate_jasco", ENGINE_FLAGS))

@@ -48,6 +48,7 @@ from diffusers_jasco.text_encoders import load_text_encoder
 from diffusers_jasco.utils.arguments import CommandParser, integer, number
 from diffusers_jasco.utils.cli import run_command, select_shard
 from diffusers_jasco.utils.engines import (
+    ENGINE_FLAGS,
     LostWorkerError,
     add_engine_arguments,
     check_engine_arguments,
@@ -184,4 +185,4 @@ def main(args: list[str] | None = None):
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main, "prepare_dataset"))
+    sys.exit(run_command(main, "prepare_dataset", ENGINE_FLAGS))

@@ -16,7 +16,12 @@ import copy
 import json
 import os
 import runpy
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import torch
@@ -24,6 +29,8 @@ from safetensors.torch import load_file
 
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# By default, Ray's processes have the niceness 15, so they hardly run beside others.
+os.environ.setdefault("RAY_worker_niceness", "0")
 
 FIXTURES = Path(__file__).parent / "fixtures"
 CHECKPOINTS = ("chords-drums", "chords-drums-melody")
@@ -96,13 +103,79 @@ def ray_cluster():
         # Its processes import the package, and the functions of tests.
         patch.setenv("PYTHONPATH", os.pathsep.join([str(root / "src"), str(root)]))
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        # By default, its processes have the niceness 15, so they hardly run beside others.
-        patch.setenv("RAY_worker_niceness", "0")
         ray.init("local", num_cpus=2, num_gpus=0, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
         try:
             yield ray
         finally:
             ray.shutdown()
+
+
+class ClusterOnThisMachine:
+    """
+    A Ray cluster with two CPUs that `ray start` has started, as on the first machine of a cluster. Its address is `auto`.
+
+    Args:
+        folder (`str`): folder of its files. Short, as paths of sockets have at most 107 characters.
+    """
+
+    def __init__(self, folder: str):
+        root = Path(__file__).parents[1]
+        self.environment = os.environ | {
+            "RAY_TMPDIR": folder,
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": str(root / "src"),
+        }
+        self.environment.pop("RAY_ADDRESS", None)
+        options = ["--head", "--port=0", "--num-cpus=2", "--num-gpus=0", "--include-dashboard=false", "--block"]
+        self.log = open(Path(folder, "log.txt"), "w+")
+        self.process = subprocess.Popen(
+            [Path(sys.executable).with_name("ray"), "start", *options],
+            env=self.environment,
+            stdout=self.log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        while not Path(folder, "ray/ray_current_cluster").is_file():
+            assert self.process.poll() is None, self.read_log()
+            time.sleep(0.2)
+
+    def read_log(self) -> str:
+        self.log.seek(0)
+        return self.log.read()
+
+    def start_script(self, name: str, *arguments) -> subprocess.Popen:
+        """Starts a command of `scripts/` on it, whose output can be read."""
+        script = Path(__file__).parents[1] / "scripts" / f"{name}.py"
+        command = [sys.executable, script, *arguments, "--engine", "ray", "--ray_address", "auto"]
+        return subprocess.Popen(
+            [str(argument) for argument in command],
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def stop(self):
+        self.process.terminate()
+        try:
+            self.process.wait(timeout=120)
+        finally:
+            # `ray stop` would stop the clusters of others as well.
+            if self.process.poll() is None:
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.log.close()
+
+
+@pytest.fixture(scope="session")
+def cluster_on_this_machine():
+    pytest.importorskip("ray")
+    with TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as folder:
+        cluster = ClusterOnThisMachine(folder)
+        try:
+            yield cluster
+        finally:
+            cluster.stop()
 
 
 @pytest.fixture(scope="session")

@@ -142,6 +142,21 @@ def test_an_interrupted_run_resumes(runs):
         assert all(values == before[key] for key, values in again[name]["scores"].items())
 
 
+@pytest.mark.slow
+def test_a_ray_cluster_gives_the_same_results(runs, tmp_path, cluster_on_this_machine):
+    _, (*arguments, _, _, _, _) = runs
+    arguments += ["--batch_size", 2, "--conditions", "all,swapped", "--threads", 1]
+    run_script("evaluate_jasco", *arguments, "--output", tmp_path / "local")
+    command = cluster_on_this_machine.start_script("evaluate_jasco", *arguments, "--output", tmp_path / "ray")
+    output, _ = command.communicate()
+    assert command.returncode == 0, output
+    assert read_samples(tmp_path / "ray") == read_samples(tmp_path / "local")
+    ray, local = (read(tmp_path, name)["results"]["references"] for name in ("ray", "local"))
+    for condition in (*ray["conditions"].values(), *local["conditions"].values()):
+        del condition["seconds_per_second"]  # run time
+    assert ray == local and list(ray["conditions"]) == ["all", "swapped"]
+
+
 def test_other_settings_need_another_folder(runs, capsys):
     folder, arguments = runs
     with pytest.raises(ValueError, match="another guidance_scale, seed"):

@@ -18,6 +18,7 @@ import json
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -157,8 +158,14 @@ def test_workers_generate_with_the_same_model(pipe, tmp_path):
     for name, value in (("here", None), ("workers", workers)):
         assert save_clips(pipe, requests, tmp_path / name, 2, metadata={}, workers=value) == []
     assert read_files(tmp_path / "here") == read_files(tmp_path / "workers")
-    with pytest.raises(RuntimeError, match="has loaded another model than the main process"):
+    with pytest.raises(OSError, match="A process on .* has loaded another model than the main process"):
         list(generate_clips(pipe, requests, workers=Workers(LocalEngine(), lambda: load_pipeline("chords-drums"))))
+
+
+def test_workers_that_cannot_load_the_pipeline_say_where(pipe, tmp_path):
+    workers = Workers(LocalEngine(), functools.partial(JascoPipeline.from_pretrained, tmp_path / "nothing"))
+    with pytest.raises(OSError, match="A process on .* can't load the pipeline: .*nothing"):
+        list(generate_clips(pipe, make_requests(1), workers=workers))
 
 
 class LosesFirst:
@@ -224,6 +231,33 @@ def run(tmp_path_factory):
     )
     arguments = ["--checkpoint", folder / "checkpoint", "--manifest", folder / "songs.jsonl", "--duration", 1]
     return folder, [*arguments, "--num_inference_steps", 2, "--device", "cpu"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+def test_a_killed_command_on_a_ray_cluster_is_resumed(run, tmp_path, cluster_on_this_machine):
+    folder, (*arguments, _, _) = run
+    lines = [{"name": f"song {i}", "prompt": f"music {i}", "chords": [["C", 0], ["G", 0.5]]} for i in range(40)]
+    lines[30]["chords"] = "Hx:0"
+    (tmp_path / "songs.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    arguments += ["--manifest", tmp_path / "songs.jsonl", "--batch_size", 2, "--threads", 1, "--device", "cpu"]
+    run_script("generate_jasco", *arguments, "--output", tmp_path / "local")
+
+    command = cluster_on_this_machine.start_script("generate_jasco", *arguments, "--output", tmp_path / "ray")
+    while len(list((tmp_path / "ray").glob("*.json"))) < 4:
+        assert command.poll() is None, command.communicate()[0]
+        time.sleep(0.02)
+    command.kill()
+    command.communicate()
+    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "ray").glob("*.json")}
+    assert len(times) < 39, "the command had ended before it was killed"
+    command = cluster_on_this_machine.start_script("generate_jasco", *arguments, "--output", tmp_path / "ray")
+    output, _ = command.communicate()
+    assert command.returncode == 1 and "39 of 40 clips" in output, output
+    kept = [path for path, time_ns in times.items() if path.stat().st_mtime_ns == time_ns]
+    # A batch is repeated as a whole if one of its clips was missing, but existing clips are kept.
+    assert kept == list(times)
+    assert read_files(tmp_path / "ray") == read_files(tmp_path / "local")
 
 
 def test_generation_from_a_manifest(run, capsys):

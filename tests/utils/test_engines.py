@@ -14,8 +14,11 @@
 
 import os
 import signal
+import socket
+import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -31,6 +34,9 @@ from diffusers_jasco.utils.engines import (
     create_engine,
     map_in_order,
 )
+
+
+CONNECTED = SimpleNamespace(is_initialized=lambda: True)  # instead of Ray
 
 
 class Square:
@@ -93,6 +99,100 @@ def test_an_item_that_kills_every_ray_process_is_lost(tmp_path, ray_cluster):
     assert {item: result[0] for item, result in results.items()} == {3: 9, 4: 16, -1: 1, 5: 25}
 
 
+@pytest.mark.slow
+def test_a_run_that_waits_for_cores_says_so(tmp_path, ray_cluster, monkeypatch):
+    monkeypatch.setattr(engines, "_PATIENCE", 1.0)
+    other = ray_cluster.remote(num_cpus=2)(Square).remote(tmp_path)
+    ray_cluster.get(other.__call__.remote(1))
+    monkeypatch.setattr(engines.logger, "warning", lambda text: messages.append(text) or ray_cluster.kill(other))
+    messages = []
+    assert [result[0] for _, result in RayEngine().map(Square(tmp_path), [3])] == [9]
+    assert messages == [engines._NO_START] and "has not started a process for 60 s" in messages[0]
+
+
+@pytest.fixture
+def unconnected_ray(monkeypatch, tmp_path):
+    """Instead of Ray: is not connected, and `init` raises `error`. No cluster was started on this machine."""
+
+    def init(address, **options):
+        raise ray.error
+
+    ray = SimpleNamespace(is_initialized=lambda: False, init=init, error=None)
+    monkeypatch.setattr(engines, "import_optional", lambda *names: ray)
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    return ray
+
+
+@pytest.fixture
+def port():
+    """A port at which nothing responds."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        yield other.getsockname()[1]
+
+
+@pytest.mark.parametrize("address", ["nonsense", "127.0.0.1", ":6379", "127.0.0.1:99999", "127.0.0.1:x"])
+def test_an_address_has_a_host_and_a_port(unconnected_ray, address):
+    with pytest.raises(ValueError, match=f"`address` has to be host:port, auto or local, but is {address}"):
+        RayEngine(address)
+
+
+def test_an_address_where_nothing_responds_is_an_error_at_once(unconnected_ray, port, monkeypatch, tmp_path):
+    for address in (f"127.0.0.1:{port}", f"ray://127.0.0.1:{port}"):
+        with pytest.raises(ConnectionError, match=f"`address`: no Ray cluster responds at {address} .*ray start"):
+            RayEngine(address)
+    (tmp_path / "ray").mkdir()
+    # Of a cluster that has been killed.
+    (tmp_path / "ray/ray_current_cluster").write_text(f"127.0.0.1:{port}")
+    for address in (None, "auto"):
+        with pytest.raises(ConnectionError, match=f"ray_current_cluster: no Ray cluster responds at 127.0.0.1:{port}"):
+            RayEngine(address)
+    monkeypatch.setenv("RAY_ADDRESS", f"localhost:{port}")
+    for address in (None, "auto"):
+        with pytest.raises(ConnectionError, match=f"RAY_ADDRESS: no Ray cluster responds at localhost:{port}"):
+            RayEngine(address)
+    RayEngine("local")
+
+
+@pytest.mark.parametrize(
+    "address, error, message",
+    [
+        (
+            "auto",
+            ConnectionError("set the --address flag"),
+            "`address`: no Ray cluster runs on this machine. `ray start",
+        ),
+        (None, RuntimeError("no memory"), "Ray can't be started: no memory"),
+        (
+            "127.0.0.1:{port}",
+            RuntimeError("Version mismatch"),
+            r"`address` 127.0.0.1:\d+: Version mismatch. .*same versions",
+        ),
+    ],
+)
+def test_ray_that_does_not_connect_is_an_error(unconnected_ray, address, error, message):
+    unconnected_ray.error = error
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        engine = RayEngine(address and address.format(port=server.getsockname()[1]))
+        with pytest.raises(ConnectionError, match=message):
+            next(engine.map(abs, [1]))
+    assert "RAY_gcs_server_port_wait_time_s" not in os.environ
+
+
+@pytest.mark.slow
+def test_another_service_at_the_address_is_an_error_after_one_attempt(tmp_path):
+    pytest.importorskip("ray")
+    code = "from diffusers_jasco.utils.engines import RayEngine; next(RayEngine('{}').map(abs, [1]))"
+    with socket.create_server(("", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        command = [sys.executable, "-c", code.format(address)]
+        environment = os.environ | {"RAY_TMPDIR": str(tmp_path)}
+        # Without a limit, Ray tries for a quarter of an hour.
+        result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+    assert f"ConnectionError: `address` {address}: Failed to connect to Ray cluster" in result.stderr
+
+
 @pytest.mark.parametrize(
     "machines, options, expected",
     [
@@ -102,7 +202,7 @@ def test_an_item_that_kills_every_ray_process_is_lost(tmp_path, ray_cluster):
     ],
 )
 def test_there_are_as_many_ray_processes_as_the_machines_have_room_for(machines, options, expected, monkeypatch):
-    monkeypatch.setattr(engines, "import_optional", lambda *names: None)
+    monkeypatch.setattr(engines, "import_optional", lambda *names: CONNECTED)
     assert RayEngine(**options)._plan(machines) == expected
     with pytest.raises(ValueError, match="No machine of the Ray cluster has 99 CPU cores"):
         RayEngine(threads=99)._plan(machines)
@@ -123,7 +223,7 @@ def test_the_options_describe_an_engine(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ImportError, match=r'pip install "diffusers-jasco\[cluster\]"'):
         create_engine(parse("--engine", "ray"))
-    monkeypatch.setattr(engines, "import_optional", lambda *names: None)
+    monkeypatch.setattr(engines, "import_optional", lambda *names: CONNECTED)
     options = ("--ray_address", "auto", "--threads", "4")
     assert create_engine(parse("--engine", "ray", *options)) == RayEngine("auto", None, 4, None)
     assert create_engine(parse("--engine", "ray", "--device", "cuda")).gpus == 1

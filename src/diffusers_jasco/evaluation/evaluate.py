@@ -191,7 +191,8 @@ def evaluate_pipeline(
           [`~evaluation.metrics.form.compare_form`] returns it
         - `captions`, if the conditions include `"codec"`: a [`~evaluation.metrics.captions.CaptionAdherence`] for each
           attribute of the captions
-        - `seconds_per_second`: generation time in seconds per second of music, close to 0 for cached clips
+        - `seconds_per_second`: generation time in seconds per second of music, close to 0 for cached clips;
+          with `workers`, including the start of their processes
 
     Raises:
         `ValueError`: for an unknown condition.

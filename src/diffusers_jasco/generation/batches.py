@@ -380,7 +380,7 @@ def generate_clips(
         `workers`, the order is that of the requests.
 
     Raises:
-        `RuntimeError`: if a process of `workers` has loaded another model.
+        `OSError`: if a process of `workers` can't load the pipeline, or has loaded another model.
     """
     batches = ((batch, [not is_done(request) for request in batch]) for batch in plan_batches(requests, batch_size))
     missing = (item for item in batches if any(item[1]))
@@ -407,9 +407,12 @@ class _BatchGenerator:
 
     @functools.cached_property
     def pipe(self) -> "JascoPipeline":
-        pipe = self.load_pipeline()
+        try:
+            pipe = self.load_pipeline()
+        except (ValueError, OSError) as error:
+            raise OSError(f"A process on {platform.node()} can't load the pipeline: {error}") from error
         if self.model is not None and self.model != hash_pipeline(pipe):
-            raise RuntimeError(f"A process on {platform.node()} has loaded another model than the main process.")
+            raise OSError(f"A process on {platform.node()} has loaded another model than the main process.")
         return pipe
 
     def __call__(self, item: tuple[list[GenerationRequest], list[bool]]) -> list[Any]:

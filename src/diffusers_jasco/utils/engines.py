@@ -16,17 +16,21 @@
 
 import argparse
 import itertools
-import logging
 import multiprocessing
 import os
+import socket
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from diffusers.utils import logging
 
 from .arguments import CommandParser, fastest_device, integer
 from .arguments import device as find_device
@@ -34,12 +38,22 @@ from .cli import end_with_parent
 from .optional_imports import import_optional
 
 
+logger = logging.get_logger(__name__)
+
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 # How often a call is repeated on Ray if its process is killed.
 MAX_RETRIES = 2
+# Options of commands for the arguments that error messages name; see `run_command`.
+ENGINE_FLAGS = {"address": "--ray_address", "threads": "--threads", "gpus": "--device"}
+_PATIENCE = 60.0  # seconds
+_NO_START = (
+    f"Ray has not started a process for {_PATIENCE:g} s. If other jobs use the cores of the cluster, which `ray status`"
+    " shows, this one waits for them."
+)
 _CAUSE = "possibly due to lack of memory"
+_HINT = "`ray start --head` starts one, and the address local starts one for this run."
 
 
 class LostWorkerError(OSError):
@@ -139,15 +153,17 @@ class RayEngine(Engine):
 
     Args:
         address (`str`, *optional*):
-            Address of the cluster, or `"auto"` for the one that this machine belongs to. By default, the one that Ray is
-            connected to, that `RAY_ADDRESS` names, or that this machine belongs to; otherwise Ray is started on this
-            machine.
+            Address of the cluster (`"host:port"`), `"auto"` for the one that this machine belongs to, or `"local"` for a new
+            one on this machine. By default, the one that Ray is connected to, that `RAY_ADDRESS` names, or that this
+            machine belongs to; otherwise a new one.
         num_proc (`int`, *optional*): maximum number of processes, by default as many as the cluster has room for.
         threads (`int`, defaults to `1`): CPU cores and threads per process.
         gpus (`int`, *optional*): GPUs per process, by default 1 if the cluster has GPUs.
 
     Raises:
         `ImportError`: if Ray is not installed.
+        `ValueError`: if the address is not one.
+        `ConnectionError`: if nothing responds at the address, that of `RAY_ADDRESS`, or that of this machine's cluster.
     """
 
     address: str | None = None
@@ -156,7 +172,9 @@ class RayEngine(Engine):
     gpus: int | None = None
 
     def __post_init__(self):
-        import_optional("ray", "cluster")
+        ray = import_optional("ray", "cluster")
+        if not ray.is_initialized():
+            _check_cluster(*_find_cluster(self.address))
 
     def map(
         self, function: Callable[[_Item], _Result], items: Iterable[_Item]
@@ -166,7 +184,7 @@ class RayEngine(Engine):
 
         Raises:
             `ValueError`: if no machine of the cluster has the cores and GPUs of a process.
-            `ConnectionError`: if no cluster can be reached at the address.
+            `ConnectionError`: if Ray can't be started, or does not accept the connection.
         """
         ray = import_optional("ray", "cluster")
         _connect(ray, self.address)
@@ -185,6 +203,7 @@ class RayEngine(Engine):
         running: dict[Any, tuple[Any, _Call]] = {}
         finished: list[tuple[Any, Any]] = []
         num_failed = 0  # starts in succession
+        timeout: float | None = _PATIENCE  # until the first process has started
         try:
             while True:
                 waiting += [_Call(item) for item in itertools.islice(remaining, max(0, len(idle) - len(waiting)))]
@@ -196,7 +215,12 @@ class RayEngine(Engine):
                 finished = []
                 if not running and (idle or not starting):
                     return
-                (reference,), _ = ray.wait([*running, *starting], num_returns=1)
+                ready, _ = ray.wait([*running, *starting], num_returns=1, timeout=timeout)
+                timeout = None
+                if not ready:
+                    logger.warning(_NO_START)
+                    continue
+                (reference,) = ready
                 if reference in starting:
                     actor = starting.pop(reference)
                     error = _fetch(ray, reference)[1]
@@ -215,6 +239,7 @@ class RayEngine(Engine):
                     idle.append(actor)
                     finished.append((call.item, result))
                     continue
+                ray.kill(actor)  # It may be its result that was lost.
                 starting |= [start()]
                 call.num_lost += 1
                 if call.num_lost > MAX_RETRIES:
@@ -236,7 +261,7 @@ class RayEngine(Engine):
         if room == 0:
             raise ValueError(
                 f"No machine of the Ray cluster has {self.threads} CPU cores{f' and {gpus} GPUs' if gpus else ''}, which"
-                " a process needs (`threads`, `device`)."
+                " a process needs (`threads`, `gpus`)."
             )
         return self.num_proc or room, options
 
@@ -270,7 +295,59 @@ def _connect(ray: Any, address: str | None):
         return
     # Otherwise, a Ray that is started here reports its usage over the internet.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    ray.init(address, include_dashboard=False, logging_level=logging.WARNING)
+    source, cluster = _find_cluster(address)
+    try:
+        with _one_attempt(cluster):
+            ray.init(address, include_dashboard=False, logging_level=logging.WARNING)
+    except (ConnectionError, RuntimeError) as error:
+        if cluster is not None:
+            message = (
+                f"{source} {cluster}: {error}. Does it have the same versions of Ray and Python, and the same token?"
+            )
+        elif address == "auto":
+            message = f"`address`: no Ray cluster runs on this machine. {_HINT}"
+        else:
+            message = f"Ray can't be started: {error}"
+        raise ConnectionError(message) from error
+
+
+def _find_cluster(address: str | None) -> tuple[str, str | None]:
+    """Where the address of a cluster comes from, and the address; `None` where Ray looks for one, or starts one."""
+    source = "`address`"
+    if address in (None, "auto") and (variable := os.environ.get("RAY_ADDRESS")):
+        source, address = "RAY_ADDRESS", variable
+    if address in (None, "auto"):
+        # `ray start` writes it; it may be outdated.
+        file = Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir(), "ray", "ray_current_cluster")
+        source, address = str(file), file.read_text(encoding="utf-8").strip() if file.is_file() else None
+    return source, None if address == "local" else address
+
+
+def _check_cluster(source: str, cluster: str | None):
+    """Raises an error at once where Ray would try to connect for many minutes."""
+    if cluster is None:
+        return
+    host, _, port = cluster.removeprefix("ray://").rpartition(":")
+    if not (host and port.isdecimal() and int(port) < 2**16):
+        raise ValueError(f"{source} has to be host:port, auto or local, but is {cluster}.")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+    except OSError as error:
+        raise ConnectionError(f"{source}: no Ray cluster responds at {cluster} ({error}). {_HINT}") from error
+
+
+@contextmanager
+def _one_attempt(cluster: str | None) -> Iterator[None]:
+    """By default, Ray tries to connect 20 times, each for up to 40 s, even if another service responds."""
+    name = "RAY_gcs_server_port_wait_time_s"
+    if cluster is None or name in os.environ:
+        yield
+        return
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        del os.environ[name]
 
 
 def _fetch(ray: Any, reference: Any) -> tuple[Any, Exception | None]:
@@ -307,7 +384,10 @@ def add_engine_arguments(parser: argparse.ArgumentParser, device: str | None = N
     """
     add = parser.add_argument
     add("--engine", choices=("local", "ray"), default="local", help="where processes run: on this machine, or on Ray")
-    add("--ray_address", help="address of a Ray cluster, or auto (default: the one of this machine, or a new one)")
+    add(
+        "--ray_address",
+        help="address of a Ray cluster, auto or local (default: auto if this machine has one, else local)",
+    )
     add("--num_proc", type=integer(1), help="number of processes (default: 1; with Ray, as many as there is room for)")
     add("--device", default=device, help=f"cuda, cuda:1, mps or cpu (default: {device or 'the fastest'})")
     if threads:
