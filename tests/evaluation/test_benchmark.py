@@ -25,7 +25,7 @@ from diffusers_jasco.controls.chord_syntax import parse_chord
 from diffusers_jasco.controls.lead_sheet import read_lead_sheet
 from diffusers_jasco.controls.lead_sheet.playback import drum_hits
 from diffusers_jasco.controls.melody import HIGHEST_PITCH, LOWEST_PITCH
-from diffusers_jasco.evaluation.benchmark.export import export_requests, render_source
+from diffusers_jasco.evaluation.benchmark.export import INFO_FILE, export_requests, render_source
 from diffusers_jasco.evaluation.benchmark.judges import ALL_JUDGES, JUDGES, cut_annotations, keep_region, measure_lags
 from diffusers_jasco.evaluation.benchmark.overlap import (
     TRAINING_MUSIC,
@@ -193,9 +193,20 @@ def test_an_export_is_byte_identical(exported, tmp_path):
 
 
 def test_an_export_does_not_replace_other_files(tmp_path):
-    (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(ValueError, match="neither empty nor an export"):
-        export_requests(tmp_path, load_songs(names=["20"]))
+    songs = load_songs(names=["20"])
+    export_requests(tmp_path / "export", load_songs(names=["13"]))
+    export_requests(tmp_path / "export", songs)
+    assert not list((tmp_path / "export").rglob("*blue_kettle*"))
+    # An answer inside of an export, scores, and a folder of something else.
+    (tmp_path / "export/songs/20_snow_globe.wav").write_text("mine")
+    for name, content in (("scores/benchmark.json", '{"systems": {}}'), ("thesis/benchmark.json", "mine")):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text(content)
+    for name, file in (("export", "songs/20_snow_globe.wav"), ("scores", INFO_FILE), ("thesis", INFO_FILE)):
+        with pytest.raises(ValueError, match=f"would be replaced, but has files .*: {file}. Choose another"):
+            export_requests(tmp_path / name, songs)
+    with pytest.raises(ValueError, match="benchmark.json is a file"):
+        export_requests(tmp_path / "thesis" / INFO_FILE, songs)
 
 
 # Scores

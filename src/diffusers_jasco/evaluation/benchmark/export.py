@@ -26,6 +26,7 @@ from ...audio.export import export_audio
 from ...controls.drum_machine import play_hits
 from ...controls.lead_sheet import LeadSheet
 from ...utils.cli import without_warnings
+from ...utils.errors import list_names
 from ...utils.files import atomic_folder
 from ..output import write_json, write_text
 from .rendering import RATE, TONES, render_song
@@ -45,7 +46,7 @@ _PEAK = 0.8  # of the drums
 _README = """\
 # Requests of the adherence benchmark {version}
 
-{num_songs} songs{selection} and {num_edits} edits. SHA-256 of the songs: `{hash}`.
+{num_songs}{selection} and {num_edits}. SHA-256 of the songs: `{hash}`.
 
 ## Files
 
@@ -64,7 +65,7 @@ _README = """\
 - `edits/NAME.json`, `.mid`, `.musicxml`, `.abc`, `.lab`: the edited song.
 - `{manifest}`: the same requests for `scripts/generate_jasco.py` of diffusers-jasco; `{captions}`: only the captions and
   durations of the songs.
-- `{info}`: version and hash of the songs.
+- `{info}`: version and hash of the songs, and the names of these files.
 
 ## Your answers
 
@@ -89,10 +90,9 @@ def export_requests(folder: Path, songs: Sequence[Song], version: str = "v1", is
         is_complete (`bool`, defaults to `True`): whether these are all songs of the version.
 
     Raises:
-        `ValueError`: if the folder contains something else.
+        `ValueError`: if the folder contains a file that no export wrote.
     """
-    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / INFO_FILE).is_file())):
-        raise ValueError(f"{folder} is neither empty nor an export of the benchmark: choose another folder.")
+    _check_folder(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     edits = [song for song in songs if song.edited_sheet is not None]
     with atomic_folder(folder) as target:
@@ -105,14 +105,12 @@ def export_requests(folder: Path, songs: Sequence[Song], version: str = "v1", is
             {"name": song.name, "prompt": song.sheet.prompt, "duration": song.sheet.duration} for song in songs
         ]
         write_lines(target / CAPTIONS_FILE, captions)
-        info = {"version": version, "sha256": hash_songs(version), "songs": [song.name for song in songs]}
-        write_json(target / INFO_FILE, info)
         text = _README.format(
             version=version,
-            num_songs=len(songs),
+            num_songs=_count(songs, "song"),
             selection="" if is_complete else " (a part of the set)",
-            num_edits=len(edits),
-            hash=info["sha256"],
+            num_edits=_count(edits, "edit"),
+            hash=hash_songs(version),
             requests=REQUESTS_FILE,
             edits=EDITS_FILE,
             manifest=MANIFEST_FILE,
@@ -122,6 +120,33 @@ def export_requests(folder: Path, songs: Sequence[Song], version: str = "v1", is
             edit_suffix=EDIT_SUFFIX,
         )
         write_text(target / "README.md", text)
+        info = {"version": version, "sha256": hash_songs(version), "songs": [song.name for song in songs]}
+        write_json(target / INFO_FILE, info | {"files": _list_files(target)})
+
+
+def _count(items: Sequence[Any], noun: str) -> str:
+    return f"{len(items)} {noun}{'' if len(items) == 1 else 's'}"
+
+
+def _list_files(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
+
+
+def _check_folder(folder: Path):
+    """Raises a `ValueError` if the folder is a file, or contains files that no export wrote, such as answers."""
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is a file: choose a folder.")
+    try:
+        written = {INFO_FILE, *json.loads((folder / INFO_FILE).read_text(encoding="utf-8"))["files"]}
+    except (OSError, ValueError, LookupError, TypeError):  # something else, such as scores
+        written = set()
+    if others := [name for name in _list_files(folder) if name not in written]:
+        raise ValueError(
+            f"{folder} would be replaced, but has files that are not an export of the benchmark: {list_names(others)}."
+            " Choose another folder."
+        )
 
 
 def write_lines(path: Path, lines: Iterable[dict[str, Any]]):
