@@ -21,6 +21,7 @@ import pytest
 import soundfile
 import torch
 
+from diffusers_jasco.controls import CONTROLS
 from diffusers_jasco.controls.chord_syntax import parse_chord
 from diffusers_jasco.controls.lead_sheet import read_lead_sheet
 from diffusers_jasco.controls.lead_sheet.playback import drum_hits
@@ -182,6 +183,19 @@ def test_the_manifest_is_read_by_our_own_generation(exported):
     assert all(set(request.controls) <= {"chords", "drums", "melody"} for request in requests)
     assert requests[0].duration == pytest.approx(19.2) and len(requests[0].controls["melody"]) == 32
     assert len(requests[-1].regions) == 1
+
+
+@pytest.mark.parametrize("control", CONTROLS)
+def test_manifests_of_single_controls(exported, control):
+    requests = read_requests(exported / f"jasco_{control}.jsonl", controls=CONTROLS)
+    songs = {song.name: annotate(song.sheet) for song in load_songs(names=SOME)}
+    if control == "drums":  # one song has none
+        songs.pop("20_snow_globe")
+    assert [request.name for request in requests] == list(songs)
+    for request, song in zip(requests, songs.values()):
+        assert request.prompt == song["caption"] and request.duration == pytest.approx(song["duration"])
+        assert set(request.controls) == {control} and (control != "drums" or Path(request.controls[control]).is_file())
+    assert [request.controls for request in read_requests(exported / "jasco_captions.jsonl")] == [{}] * len(SOME)
 
 
 def test_an_export_is_byte_identical(exported, tmp_path):

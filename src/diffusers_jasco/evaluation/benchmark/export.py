@@ -15,7 +15,7 @@
 """Writes the requests of the benchmark as files that any system can read."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from typing import Any
 import torch
 
 from ...audio.export import export_audio
+from ...controls import CONTROLS
 from ...controls.drum_machine import play_hits
 from ...controls.lead_sheet import LeadSheet
 from ...utils.cli import without_warnings
@@ -39,8 +40,10 @@ REQUESTS_FILE = "requests.jsonl"
 EDITS_FILE = "edits.jsonl"
 MANIFEST_FILE = "jasco.jsonl"
 CAPTIONS_FILE = "jasco_captions.jsonl"
+CONTROL_FILE = "jasco_{}.jsonl"
 SHEET_SUFFIXES = (".json", ".mid", ".musicxml", ".abc")
 
+_DRUMS_FILE = "songs/{}.drums.flac"
 _PEAK = 0.8  # of the drums
 
 _README = """\
@@ -63,8 +66,8 @@ _README = """\
   unchanged outside of the region. The edited song has no melody in the region.
 - `edits/NAME.source.flac`: the recording to edit, of organ tones and the drum machine.
 - `edits/NAME.json`, `.mid`, `.musicxml`, `.abc`, `.lab`: the edited song.
-- `{manifest}`: the same requests for `scripts/generate_jasco.py` of diffusers-jasco; `{captions}`: only the captions and
-  durations of the songs.
+- `{manifest}`: the same requests for `scripts/generate_jasco.py` of diffusers-jasco. `{captions}`: only the captions and
+  durations of the songs; {controls}: these and one control.
 - `{info}`: version and hash of the songs, and the names of these files.
 
 ## Your answers
@@ -101,10 +104,9 @@ def export_requests(folder: Path, songs: Sequence[Song], version: str = "v1", is
         write_lines(target / REQUESTS_FILE, (_export_song(song, target) for song in songs))
         write_lines(target / EDITS_FILE, (_export_edit(song, target) for song in edits))
         write_lines(target / MANIFEST_FILE, [*map(_to_manifest, songs), *map(_edit_to_manifest, edits)])
-        captions = [
-            {"name": song.name, "prompt": song.sheet.prompt, "duration": song.sheet.duration} for song in songs
-        ]
-        write_lines(target / CAPTIONS_FILE, captions)
+        write_lines(target / CAPTIONS_FILE, map(_caption_to_manifest, songs))
+        for control in CONTROLS:
+            write_lines(target / CONTROL_FILE.format(control), _control_to_manifest(songs, control))
         text = _README.format(
             version=version,
             num_songs=_count(songs, "song"),
@@ -115,6 +117,7 @@ def export_requests(folder: Path, songs: Sequence[Song], version: str = "v1", is
             edits=EDITS_FILE,
             manifest=MANIFEST_FILE,
             captions=CAPTIONS_FILE,
+            controls=", ".join(f"`{CONTROL_FILE.format(control)}`" for control in CONTROLS),
             info=INFO_FILE,
             example=songs[0].name,
             edit_suffix=EDIT_SUFFIX,
@@ -179,7 +182,7 @@ def _export_song(song: Song, folder: Path) -> dict[str, Any]:
     files = [f"songs/{name}" for name in save_sheet(song.sheet, folder / "songs" / song.name)]
     if annotations["drum_hits"]:
         drums = torch.from_numpy(play_hits(annotations["drum_hits"], annotations["duration"], RATE))[None]
-        files.append(f"songs/{song.name}.drums.flac")
+        files.append(_DRUMS_FILE.format(song.name))
         export_audio(drums * min(1.0, _PEAK / float(drums.abs().max())), folder / files[-1], RATE)
     return annotations | {"files": files}
 
@@ -200,6 +203,24 @@ def render_source(song: Song) -> torch.Tensor:
 
 def _to_manifest(song: Song) -> dict[str, Any]:
     return {"name": song.name, "lead_sheet": f"songs/{song.name}.json"}
+
+
+def _caption_to_manifest(song: Song) -> dict[str, Any]:
+    return {"name": song.name, "prompt": song.sheet.prompt, "duration": song.sheet.duration}
+
+
+def _control_to_manifest(songs: Iterable[Song], control: str) -> Iterator[dict[str, Any]]:
+    """Captions with a single control, of the songs that have it."""
+    for song in songs:
+        annotations = annotate(song.sheet)
+        value = {
+            "chords": annotations["chords"],
+            "drums": annotations["drum_hits"] and _DRUMS_FILE.format(song.name),
+            "melody": annotations["melody"],
+            "beats": [annotations["beats"], annotations["downbeats"]],
+        }[control]
+        if value:
+            yield _caption_to_manifest(song) | {control: value}
 
 
 def _edit_to_manifest(song: Song) -> dict[str, Any]:
