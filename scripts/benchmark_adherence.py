@@ -33,7 +33,15 @@ from diffusers_jasco.evaluation.benchmark.export import export_requests
 from diffusers_jasco.evaluation.benchmark.overlap import MAX_PIECES, check_training
 from diffusers_jasco.evaluation.benchmark.rendering import METHODS, TONES, find_renderer
 from diffusers_jasco.evaluation.benchmark.report import write_overlap, write_report
-from diffusers_jasco.evaluation.benchmark.scoring import analyze_songs, describe_set, reference_rows, score_folder
+from diffusers_jasco.evaluation.benchmark.scoring import (
+    REFERENCE_NAMES,
+    analyze_songs,
+    describe_set,
+    find_answers,
+    reference_rows,
+    request_names,
+    score_folder,
+)
 from diffusers_jasco.evaluation.benchmark.songs import VERSIONS, load_songs
 from diffusers_jasco.evaluation.metrics.sample_sizes import MIN_CLIPS
 from diffusers_jasco.evaluation.output import write_json, write_text
@@ -75,8 +83,15 @@ def main(args: list[str] | None = None):
     args = parse_args(args)
     if args.export is None and not args.score and not args.check_training:
         raise InputError("`export`, `score` or `check_training` is needed: see --help.", "score")
-    if args.names is not None and len(args.names) != len(args.score or ()):
-        raise InputError(f"`names`: there are {len(args.names)} names for {len(args.score or ())} folders.", "names")
+    names = args.names or [folder.resolve().name for folder in args.score or ()]
+    if len(names) != len(args.score or ()):
+        raise InputError(f"`names`: there are {len(names)} names for {len(args.score or ())} folder(s).", "names")
+    if len({*names, *REFERENCE_NAMES}) < len(names) + len(REFERENCE_NAMES):
+        raise InputError(
+            f"`names` have to differ from each other and from {' and '.join(map(repr, REFERENCE_NAMES))}, but are"
+            f" {', '.join(map(repr, names))}: give other ones with --names.",
+            "names",
+        )
     for path in filter(None, (args.export, args.output)):
         check_writable(path)
     songs = load_songs(args.version, args.songs)
@@ -90,9 +105,11 @@ def main(args: list[str] | None = None):
         return
     for package in ("mir_eval", "librosa"):
         import_optional(package, "eval")
-    find_renderer(args.renderer)  # fails early
+    # Errors come before the renderings, which take a while.
+    for folder in args.score:
+        find_answers(folder, request_names(songs))
+    find_renderer(args.renderer)
     references = analyze_songs(songs, args.renderer, args.version, progress=True)
-    names = args.names or [folder.resolve().name for folder in args.score]
     systems = [
         score_folder(folder, references, name, args.min_clips, progress=True)
         for folder, name in zip(args.score, names)

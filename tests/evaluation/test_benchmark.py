@@ -26,6 +26,7 @@ from diffusers_jasco.controls.chord_syntax import parse_chord
 from diffusers_jasco.controls.lead_sheet import read_lead_sheet
 from diffusers_jasco.controls.lead_sheet.playback import drum_hits
 from diffusers_jasco.controls.melody import HIGHEST_PITCH, LOWEST_PITCH
+from diffusers_jasco.evaluation.benchmark import scoring
 from diffusers_jasco.evaluation.benchmark.export import INFO_FILE, export_requests, render_source
 from diffusers_jasco.evaluation.benchmark.judges import ALL_JUDGES, JUDGES, cut_annotations, keep_region, measure_lags
 from diffusers_jasco.evaluation.benchmark.overlap import (
@@ -275,7 +276,7 @@ def test_missing_and_foreign_files_are_reported(references, answers, tmp_path):
     assert not result.edits
 
 
-def test_short_files_are_reported(references, tmp_path):
+def test_short_and_silent_files_are_reported(references, tmp_path):
     song = load_songs(names=["11"])[0]
     audio = render_song(annotate(song.sheet), song.programs)[0]
     path = tmp_path / "11_lantern.wav"
@@ -283,6 +284,8 @@ def test_short_files_are_reported(references, tmp_path):
     waveform, rate, message = read_answer(path, 16.0)
     assert waveform.shape == (1, 16 * RATE) and not waveform[:, 10 * RATE :].any()
     assert message == "11_lantern.wav lasts 10.00 s, but 16.00 s were requested: the rest counts as silence"
+    soundfile.write(path, np.zeros(16 * RATE), RATE)
+    assert read_answer(path, 16.0)[2] == "11_lantern.wav is silent"
     soundfile.write(path, audio[: 7 * RATE], RATE)
     with pytest.raises(InputError, match="lasts 7.00 s, but 16.00 s were requested: it is not scored"):
         read_answer(path, 16.0)
@@ -337,6 +340,21 @@ def test_the_command_exports(tmp_path, capsys):
     assert (tmp_path / "requests/songs/20_snow_globe.abc").is_file()
     with pytest.raises(InputError, match="`export`, `score` or `check_training`"):
         run_script("benchmark_adherence")
+
+
+def test_the_command_checks_folders_before_it_renders(tmp_path, monkeypatch):
+    monkeypatch.setattr(scoring, "render_song", None)
+    for folder in ("one/system", "two/system", "empty", "rendered truth"):
+        (tmp_path / folder).mkdir(parents=True)
+        soundfile.write(tmp_path / folder / "11_lantern.wav", np.zeros(100), RATE)
+    (tmp_path / "empty/11_lantern.wav").unlink()
+    for folders, message in (
+        (["one/system", "empty"], "no audio file for any request"),
+        (["one/system", "two/system"], "'system', 'system': give other ones with --names"),
+        (["rendered truth"], "have to differ from each other and from 'rendered truth' and"),
+    ):
+        with pytest.raises(InputError, match=message):
+            run_script("benchmark_adherence", "--songs", "11", "20", "--score", *(tmp_path / name for name in folders))
 
 
 def test_patterns_do_not_depend_on_key_and_tempo():

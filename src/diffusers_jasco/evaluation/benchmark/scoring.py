@@ -44,6 +44,7 @@ MIN_EDITS = 8
 EDGE = 0.1  # seconds beside a region that count neither as edited nor as preserved, except for exact preservation
 MAX_SNR = 120.0  # dB, for equal samples
 MIN_SLOPE_LAGS = 4  # with fewer windows, a slope is mostly noise
+REFERENCE_NAMES = ("rendered truth", "other songs")  # rows of every report
 AFTER = (0.0, 30.0, 60.0)  # seconds at which the parts of songs begin in which drift is reported
 
 Scores = dict[Metric, np.ndarray]
@@ -145,6 +146,11 @@ def _stack(rows: Sequence[dict[Metric, float]]) -> Scores:
 # Files
 
 
+def request_names(songs: Sequence[Song]) -> list[str]:
+    """The names of the files that answer all requests, without suffix."""
+    return [song.name for song in songs] + [song.name + EDIT_SUFFIX for song in songs if song.edited_sheet is not None]
+
+
 def find_answers(folder: Path, names: Sequence[str]) -> tuple[dict[str, Path], list[str]]:
     r"""
     Finds audio files by the names of requests.
@@ -191,7 +197,7 @@ def read_answer(path: Path, duration: float) -> tuple[torch.Tensor, int, str | N
         duration (`float`): requested duration in seconds.
 
     Returns:
-        `tuple`: mono audio `(1, samples)`, its sampling rate, and a message if the file is shorter than requested.
+        `tuple`: mono audio `(1, samples)`, its sampling rate, and a message if the file is silent or shorter than requested.
 
     Raises:
         [`InputError`]: if the file can't be read, or has less than half of the requested duration.
@@ -204,6 +210,8 @@ def read_answer(path: Path, duration: float) -> tuple[torch.Tensor, int, str | N
     message = None
     if seconds < duration - TOLERANCE:
         message = f"{path.name} lasts {seconds:.2f} s, but {duration:.2f} s were requested: the rest counts as silence"
+    if not waveform.any():
+        message = f"{path.name} is silent"
     size = round(duration * rate)
     return torch.nn.functional.pad(waveform[:, :size], (0, max(0, size - waveform.shape[-1]))), rate, message
 
@@ -231,9 +239,7 @@ def score_folder(
     Raises:
         [`InputError`]: if the folder has no file for any request, or several for one, or no file can be scored.
     """
-    edits = [song for song in references.songs if song.edited_sheet is not None]
-    names = [song.name for song in references.songs] + [song.name + EDIT_SUFFIX for song in edits]
-    files, problems = find_answers(folder, names)
+    files, problems = find_answers(folder, request_names(references.songs))
     result = SystemResult(name or folder.resolve().name, problems=problems)
     if missing := [song.name for song in references.songs if song.name not in files]:
         result.problems.append(f"missing ({len(missing)} of {len(references.songs)} songs): {list_names(missing)}")
@@ -264,6 +270,7 @@ def score_folder(
         }
         result.drift = summarize_drift(drift)
     if any(name.endswith(EDIT_SUFFIX) for name in files):
+        edits = [song for song in references.songs if song.edited_sheet is not None]
         result.edits = score_edits(files, edits, result.problems)
     if not rows and not result.edits.get("num_edits"):
         raise InputError(f"`score`: no file of {folder} can be scored: {'; '.join(result.problems)}", "score")
@@ -414,7 +421,7 @@ def describe_set(references: References) -> dict[str, Any]:
 def reference_rows(references: References, min_clips: int = MIN_CLIPS) -> list[SystemResult]:
     """Two rows that need no files: the rendered songs (A is 1), and the renderings of other songs (A is 0)."""
     results = []
-    for name, scores in (("rendered truth", references.ceilings), ("other songs", references.floors)):
+    for name, scores in zip(REFERENCE_NAMES, (references.ceilings, references.floors)):
         result = SystemResult(name, [song.name for song in references.songs])
         result.adherence = measure_adherence(
             scores, references.floors, references.ceilings, ALL_JUDGES, min_clips=min_clips
