@@ -32,7 +32,7 @@ from diffusers_jasco.data.synthetic.rendering import TinySoundFontRenderer
 from diffusers_jasco.evaluation.benchmark.export import export_requests
 from diffusers_jasco.evaluation.benchmark.overlap import MAX_PIECES, check_training
 from diffusers_jasco.evaluation.benchmark.rendering import METHODS, TONES, find_renderer
-from diffusers_jasco.evaluation.benchmark.report import write_overlap, write_report
+from diffusers_jasco.evaluation.benchmark.report import write_judges, write_overlap, write_report
 from diffusers_jasco.evaluation.benchmark.scoring import (
     REFERENCE_NAMES,
     analyze_songs,
@@ -62,8 +62,8 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
         nargs="?",
         const=MAX_PIECES,
         metavar="N",
-        help="count melodies and progressions of the songs in the training music of the judges, which is composed again"
-        " (the first N pieces of each judge; default: all)",
+        help="list the judges, and count melodies and progressions of the songs in the training music of the trained ones,"
+        " which is composed again (the first N pieces of each judge; default: all)",
     )
     add("--names", nargs="+", help="names of the systems (default: those of the folders)")
     add("--output", type=Path, help="folder for benchmark.md and benchmark.json")
@@ -100,7 +100,8 @@ def main(args: list[str] | None = None):
         export_requests(args.export, songs, args.version, is_complete)
         print(f"{args.export}: requests for {len(songs)} song(s); see {args.export / 'README.md'}")
     if args.check_training:
-        print(write_overlap(check_training(songs, args.check_training, progress=True)))
+        overlap = check_training(songs, args.check_training, progress=True)
+        print(f"{write_judges()}\n\n{write_overlap(overlap)}")
     if not args.score:
         return
     for package in ("mir_eval", "librosa"):

@@ -26,18 +26,21 @@ from diffusers_jasco.controls.chord_syntax import parse_chord
 from diffusers_jasco.controls.lead_sheet import read_lead_sheet
 from diffusers_jasco.controls.lead_sheet.playback import drum_hits
 from diffusers_jasco.controls.melody import HIGHEST_PITCH, LOWEST_PITCH
+from diffusers_jasco.controls.progressions import chords_from_progression
 from diffusers_jasco.evaluation.benchmark import scoring
 from diffusers_jasco.evaluation.benchmark.export import INFO_FILE, export_requests, render_source
 from diffusers_jasco.evaluation.benchmark.judges import ALL_JUDGES, JUDGES, cut_annotations, keep_region, measure_lags
 from diffusers_jasco.evaluation.benchmark.overlap import (
     TRAINING_MUSIC,
+    TRAINING_VERSIONS,
     check_training,
     harmonic_patterns,
+    known_progressions,
     measure_overlap,
     melodic_patterns,
 )
 from diffusers_jasco.evaluation.benchmark.rendering import RATE, TONES, render_song
-from diffusers_jasco.evaluation.benchmark.report import COLUMNS, PROTOCOLS, write_report
+from diffusers_jasco.evaluation.benchmark.report import COLUMNS, PROTOCOLS, write_judges, write_report
 from diffusers_jasco.evaluation.benchmark.scoring import (
     analyze_songs,
     describe_drift,
@@ -59,6 +62,8 @@ from ..conftest import run_script
 # 4/4, 6/8, 12/8, and 3/4 without drums; the first three have edits.
 SOME = ("01", "11", "13", "20")
 SCORED = ("11", "20", "23")
+ROOT = Path(__file__).parents[2]
+WEIGHTS = ROOT / "src/diffusers_jasco/extraction/weights"
 
 
 def read_lines(path: Path) -> list[dict]:
@@ -329,7 +334,7 @@ def test_the_report_names_all_judges_and_their_training(result, references):
         "| rendered truth | 3 | 1.00",
         "| MusiConGen | chord tetrads |",
         "1 of 2",
-        "not trained",
+        "| raw pitch | harmonic sum, note fit | melody extractor |",
     ):
         assert text in report
 
@@ -368,9 +373,31 @@ def test_patterns_do_not_depend_on_key_and_tempo():
 
 
 def test_no_melody_of_the_songs_is_in_the_training_music_of_a_judge():
-    assert set(TRAINING_MUSIC) == {judge for judge, text in JUDGES.items() if "; trained" in text}
+    assert set(TRAINING_MUSIC) == {judge for judge, (_, data) in JUDGES.items() if not data.startswith("nothing")}
     for counts in check_training(load_songs(), limit=10).values():
         assert counts["melody"][0] == 0 and counts["melody"][1] > 1000
+
+
+def test_the_training_music_is_that_of_the_weights():
+    folders = {"melody extractor": "melody", "beat extractor": "beats", "key extractor": "key"}
+    assert set(TRAINING_MUSIC) == set(TRAINING_VERSIONS) == set(folders)
+    for judge, music in TRAINING_MUSIC.items():
+        text = (WEIGHTS / folders[judge] / "README.md").read_text()
+        assert f"{music['size']:,} clips" in text
+        assert f"seed {music['seed']}" in text or music["seed"] == 0
+        assert f"version {TRAINING_VERSIONS[judge]} of the generator" in text or "melody" in judge
+
+
+def test_known_progressions_of_the_key_extractor_are_counted():
+    axis = {"chords": chords_from_progression("axis", "D", bpm=100, num_bars=8), "melody": [], "beats": []}
+    patterns = set().union(*map(harmonic_patterns, known_progressions()))
+    assert harmonic_patterns(axis) <= patterns and len(patterns) > 20
+
+
+def test_the_page_has_the_judges():
+    page = (ROOT / "docs/reports/adherence_benchmark.md").read_text()
+    for table in write_judges().split("\n\n"):
+        assert table in page
 
 
 @pytest.mark.slow

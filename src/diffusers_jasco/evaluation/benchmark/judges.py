@@ -42,23 +42,26 @@ MAX_LAG = 70.0  # ms: a window of 10 s with a larger lag is out of time
 CHORD_METRICS = ("root", "majmin", "triads", "tetrads", "iou", "bass")
 DRIFT = "onset correlation"
 
-# Descriptions of the judges, with their training data.
+# Methods of the judges, and the data on which they were trained.
 JUDGES = {
-    "segment templates": "templates on known segments (Fujishima, 1999); not trained",
-    "blind estimate": "NNLS chroma and a hidden Markov model (after Mauch and Dixon, 2010); not trained",
-    "chord extractor": "NNLS chroma and a hidden Markov model of `extract_chords`; not trained, its settings were selected"
-    " on synthetic music of the splits train and validation",
-    "harmonic sum": "harmonic summation (Hermes, 1988); not trained",
-    "note fit": "NNLS with harmonic templates and a hidden Markov model; not trained",
-    "melody extractor": "network of `extract_melody`; trained on synthetic music of the split train, with the output of"
-    " DeepSalience as its target",
-    "percussive flux": "rises of the percussive mel spectrum; not trained",
-    "noise flux": "rises of the noise above 2 kHz; not trained",
-    "beat tracker": "librosa (Ellis, 2007); not trained",
-    "beat extractor": "network of `extract_beats`; trained on synthetic music of the split train",
-    "key extractor": "log-linear model of `extract_key`; trained on synthetic music of the split train and on previews of"
-    " 20 well-known progressions",
-    DRIFT: "cross-correlation of onset envelopes in windows of 10 s; not trained",
+    "segment templates": ("templates on the requested segments (Fujishima, 1999)", "nothing"),
+    "blind estimate": ("NNLS chroma, hidden Markov model (after Mauch and Dixon, 2010)", "nothing"),
+    "chord extractor": (
+        "NNLS chroma, hidden Markov model (`extract_chords`)",
+        "nothing; its settings were selected on synthetic music (`train`, `validation`)",
+    ),
+    "harmonic sum": ("harmonic summation (Hermes, 1988)", "nothing"),
+    "note fit": ("NNLS with harmonic templates, hidden Markov model", "nothing"),
+    "melody extractor": ("network (`extract_melody`)", "synthetic music (`train`), to imitate DeepSalience"),
+    "percussive flux": ("rises of the percussive mel spectrum", "nothing"),
+    "noise flux": ("rises of the noise above 2 kHz", "nothing"),
+    "beat tracker": ("librosa (Ellis, 2007)", "nothing"),
+    "beat extractor": ("network (`extract_beats`)", "synthetic music (`train`)"),
+    "key extractor": (
+        "log-linear model (`extract_key`)",
+        "synthetic music (`train`), and previews of 20 well-known progressions",
+    ),
+    DRIFT: ("cross-correlation of onset envelopes in windows of 10 s", "nothing"),
 }
 
 

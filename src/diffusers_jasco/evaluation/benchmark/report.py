@@ -18,9 +18,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from ...data.synthetic.music import GENERATOR_VERSION
 from ..metrics.sample_sizes import describe_shortage
-from .judges import ALL_JUDGES, JUDGES
-from .overlap import NUM_CHORDS, NUM_NOTES
+from .judges import ALL_JUDGES, EDIT_JUDGES, JUDGES
+from .overlap import NUM_CHORDS, NUM_NOTES, TRAINING_MUSIC, TRAINING_VERSIONS
 from .scoring import MIN_EDITS, SystemResult, list_metrics
 
 
@@ -82,14 +83,47 @@ def write_report(systems: Sequence[SystemResult], references: Sequence[SystemRes
     parts += ["## In the words of papers", _write_protocols(rows), "## Drift", _write_drift(rows)]
     if any(system.edits for system in systems):
         parts += ["## Edits", _write_edits(systems)]
-    parts += ["## Judges", _table(["judge", "method and training"], [[name, JUDGES[name]] for name in JUDGES])]
+    parts += ["## Judges", write_judges()]
     return "\n\n".join(parts) + "\n"
+
+
+def write_judges() -> str:
+    """Tables of the judges of each metric, and of the method and training of each judge."""
+    metrics = {
+        COLUMNS.get((control, metric), metric): [
+            judge.name for judge in ALL_JUDGES if judge.control == control and metric in judge.metrics
+        ]
+        for control, metric in list_metrics()
+    }
+    metrics["new chords of edits"] = [judge.name for judge in EDIT_JUDGES]
+    rows = [
+        [
+            metric,
+            ", ".join(judge for judge in judges if judge not in TRAINING_MUSIC),
+            ", ".join(judge for judge in judges if judge in TRAINING_MUSIC),
+        ]
+        for metric, judges in metrics.items()
+    ]
+    rows.append(["audio outside of edits", "none: compared with the recording", ""])
+    by_metric = _table(["metric", "judges without training", "trained judges"], rows)
+    by_judge = _table(["judge", "method", "trained on"], [[name, *texts] for name, texts in JUDGES.items()])
+    return f"{by_metric}\n\n{by_judge}"
 
 
 def write_overlap(overlap: dict[str, dict[str, tuple[int, int]]]) -> str:
     """Table of [`~evaluation.benchmark.overlap.check_training`]."""
-    rows = [[judge, *(f"{found} of {total}" for found, total in counts.values())] for judge, counts in overlap.items()]
-    return _table(["trained judge", f"melodies of {NUM_NOTES} notes", f"progressions of {NUM_CHORDS} chords"], rows)
+    rows = []
+    for judge, counts in overlap.items():
+        version = TRAINING_VERSIONS[judge]
+        note = "" if version == GENERATOR_VERSION else f", counted in that of {GENERATOR_VERSION}"
+        rows.append([judge, f"{version}{note}", *(f"{found} of {total}" for found, total in counts.values())])
+    head = [
+        "trained judge",
+        "version of its training music",
+        f"melodies of {NUM_NOTES} notes",
+        f"progressions of {NUM_CHORDS} chords",
+    ]
+    return _table(head, rows)
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
