@@ -30,7 +30,7 @@ from pathlib import Path
 
 from diffusers_jasco.data.synthetic.rendering import TinySoundFontRenderer
 from diffusers_jasco.evaluation.benchmark.export import export_requests
-from diffusers_jasco.evaluation.benchmark.overlap import MAX_PIECES, check_training
+from diffusers_jasco.evaluation.benchmark.overlap import check_training, measure_overlap, read_annotations
 from diffusers_jasco.evaluation.benchmark.rendering import METHODS, TONES, find_renderer
 from diffusers_jasco.evaluation.benchmark.report import write_judges, write_overlap, write_report
 from diffusers_jasco.evaluation.benchmark.scoring import (
@@ -58,12 +58,11 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     add("--score", type=existing, nargs="+", metavar="FOLDER", help="folders with audio files, one for each system")
     add(
         "--check_training",
-        type=integer(1),
-        nargs="?",
-        const=MAX_PIECES,
-        metavar="N",
+        type=existing,
+        nargs="*",
+        metavar="FILE",
         help="list the judges, and count melodies and progressions of the songs in the training music of the trained ones,"
-        " which is composed again (the first N pieces of each judge; default: all)",
+        " which is composed again, or in annotations of other music: JSON Lines such as the metadata.jsonl of a dataset",
     )
     add("--names", nargs="+", help="names of the systems (default: those of the folders)")
     add("--output", type=Path, help="folder for benchmark.md and benchmark.json")
@@ -81,7 +80,7 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
 
 def main(args: list[str] | None = None):
     args = parse_args(args)
-    if args.export is None and not args.score and not args.check_training:
+    if args.export is None and not args.score and args.check_training is None:
         raise InputError("`export`, `score` or `check_training` is needed: see --help.", "score")
     names = args.names or [folder.resolve().name for folder in args.score or ()]
     if len(names) != len(args.score or ()):
@@ -99,8 +98,9 @@ def main(args: list[str] | None = None):
         is_complete = len(songs) == len(load_songs(args.version))
         export_requests(args.export, songs, args.version, is_complete)
         print(f"{args.export}: requests for {len(songs)} song(s); see {args.export / 'README.md'}")
-    if args.check_training:
-        overlap = check_training(songs, args.check_training, progress=True)
+    if args.check_training is not None:
+        overlap = {str(file): measure_overlap(songs, read_annotations(file)) for file in args.check_training}
+        overlap = overlap or check_training(songs, progress=True)
         print(f"{write_judges()}\n\n{write_overlap(overlap)}")
     if not args.score:
         return

@@ -374,7 +374,9 @@ def test_patterns_do_not_depend_on_key_and_tempo():
 
 def test_no_melody_of_the_songs_is_in_the_training_music_of_a_judge():
     assert set(TRAINING_MUSIC) == {judge for judge, (_, data) in JUDGES.items() if not data.startswith("nothing")}
-    for counts in check_training(load_songs(), limit=10).values():
+    overlap = check_training(load_songs(), limit=10)
+    assert overlap.keys() > TRAINING_MUSIC.keys()
+    for counts in overlap.values():
         assert counts["melody"][0] == 0 and counts["melody"][1] > 1000
 
 
@@ -398,6 +400,18 @@ def test_the_page_has_the_judges():
     page = (ROOT / "docs/reports/adherence_benchmark.md").read_text()
     for table in write_judges().split("\n\n"):
         assert table in page
+
+
+def test_the_command_counts_in_other_training_music(tmp_path, capsys):
+    songs = load_songs(names=["01", "02"])
+    file = tmp_path / "mine.jsonl"
+    file.write_text(json.dumps(annotate(songs[0].sheet)) + '\n{"chords": [["C", 0.0]]}\n')
+    run_script("benchmark_adherence", "--check_training", file, "--songs", "01")
+    assert f"| {file} |  | 25 of 25 | 5 of 5 |" in capsys.readouterr().out
+    for line in ('{"text": "no annotations"}', '{"chords": "song.lab"}', "[1]", "no JSON"):
+        file.write_text(f'{{"chords": [["C", 0.0]]}}\n{line}\n')
+        with pytest.raises(InputError, match="line 2 of .*mine.jsonl has to be a JSON object with lists of chords"):
+            run_script("benchmark_adherence", "--check_training", file)
 
 
 @pytest.mark.slow

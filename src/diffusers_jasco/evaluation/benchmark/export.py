@@ -213,12 +213,11 @@ def _control_to_manifest(songs: Iterable[Song], control: str) -> Iterator[dict[s
     """Captions with a single control, of the songs that have it."""
     for song in songs:
         annotations = annotate(song.sheet)
-        value = {
-            "chords": annotations["chords"],
-            "drums": annotations["drum_hits"] and _DRUMS_FILE.format(song.name),
-            "melody": annotations["melody"],
-            "beats": [annotations["beats"], annotations["downbeats"]],
-        }[control]
+        value = annotations.get(control)
+        if control == "drums":
+            value = annotations["drum_hits"] and _DRUMS_FILE.format(song.name)
+        elif control == "beats":
+            value = [annotations["beats"], annotations["downbeats"]]
         if value:
             yield _caption_to_manifest(song) | {control: value}
 

@@ -14,8 +14,9 @@
 
 """Checks that the judges' training music does not contain the benchmark's songs."""
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
@@ -23,6 +24,7 @@ from tqdm import tqdm
 from ...controls.chord_labels import parse_chord
 from ...controls.progressions import PROGRESSIONS, chords_from_progression
 from ...data.synthetic.music import SyntheticMusic
+from ...utils.errors import InputError
 from ..control_estimators import tempo_of_beats
 from .songs import Song, annotate
 
@@ -36,9 +38,6 @@ TRAINING_MUSIC: dict[str, dict[str, Any]] = {
 }
 # The versions of the generator (`GENERATOR_VERSION`) that made it. Another version composes other music.
 TRAINING_VERSIONS = {"melody extractor": 3, "beat extractor": 1, "key extractor": 1}
-KEY_JUDGE = "key extractor"
-
-MAX_PIECES = max(options["size"] for options in TRAINING_MUSIC.values())
 
 _GRID = 12  # divisions of a beat
 NUM_NOTES = 8  # of a melodic pattern
@@ -98,6 +97,33 @@ def measure_overlap(songs: Sequence[Song], training: Iterable[dict[str, Any]]) -
     return {kind: (len(found[kind]), len(own[kind])) for kind in kinds}
 
 
+def read_annotations(path: Path) -> Iterator[dict[str, Any]]:
+    r"""
+    Reads annotations of training music.
+
+    Args:
+        path (`Path`): JSON Lines with `chords` (`[label, start]`), `melody` (`[MIDI number, start, end]`) and `beats`
+            (seconds), such as the `metadata.jsonl` of a synthetic dataset. Missing ones are empty.
+
+    Raises:
+        [`InputError`]: if a line has none of them, or one that is not a list.
+    """
+    names = ("chords", "melody", "beats")
+    with open(path, encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                values = json.loads(line)
+                annotations = {name: values.get(name) or [] for name in names}
+            except (ValueError, AttributeError):
+                annotations = {}
+            if not any(annotations.values()) or not all(isinstance(value, list) for value in annotations.values()):
+                raise InputError(
+                    f"`check_training`: line {number} of {path} has to be a JSON object with lists of {', '.join(names)}.",
+                    "check_training",
+                )
+            yield annotations
+
+
 def known_progressions() -> Iterator[dict[str, Any]]:
     """Annotations of the well-known progressions on which the key extractor was trained, too: each one twice in a row."""
     for name, progression in PROGRESSIONS.items():
@@ -105,21 +131,23 @@ def known_progressions() -> Iterator[dict[str, Any]]:
         yield {"chords": chords_from_progression(name, "C", bpm=240, num_bars=num_bars), "melody": [], "beats": []}
 
 
-def check_training(songs: Sequence[Song], limit: int = MAX_PIECES, progress: bool = False) -> dict[str, Any]:
+def check_training(
+    songs: Sequence[Song], limit: int | None = None, progress: bool = False
+) -> dict[str, dict[str, tuple[int, int]]]:
     r"""
     [`measure_overlap`] with the training music of each trained judge, which is composed again by the present version of the
-    generator. `TRAINING_VERSIONS` has the versions that made it.
+    generator, and with the well-known progressions on which the key extractor was trained. `TRAINING_VERSIONS` has the
+    versions that made the training music.
 
     Args:
         songs (`Sequence[Song]`): the songs.
-        limit (`int`, defaults to 2400): largest number of pieces of each judge; by default all.
+        limit (`int`, *optional*): largest number of pieces of each judge; by default all.
         progress (`bool`, defaults to `False`): whether to show a progress bar.
     """
     result = {}
     for judge, options in TRAINING_MUSIC.items():
-        size = min(options["size"], limit)
+        size = min(options["size"], limit or options["size"])
         music = SyntheticMusic("train", **(options | {"size": size}), renderer=None)
         scores = (music.score(index) for index in tqdm(range(size), judge, unit="piece", disable=not progress))
-        others = known_progressions() if judge == KEY_JUDGE else ()
-        result[judge] = measure_overlap(songs, chain((score.annotations for score in scores), others))
-    return result
+        result[judge] = measure_overlap(songs, (score.annotations for score in scores))
+    return result | {"key extractor: known progressions": measure_overlap(songs, known_progressions())}

@@ -111,15 +111,15 @@ def write_judges() -> str:
 
 
 def write_overlap(overlap: dict[str, dict[str, tuple[int, int]]]) -> str:
-    """Table of [`~evaluation.benchmark.overlap.check_training`]."""
+    """Table of [`~evaluation.benchmark.overlap.check_training`], or of the overlap with other music by its name."""
     rows = []
-    for judge, counts in overlap.items():
-        version = TRAINING_VERSIONS[judge]
-        note = "" if version == GENERATOR_VERSION else f", counted in that of {GENERATOR_VERSION}"
-        rows.append([judge, f"{version}{note}", *(f"{found} of {total}" for found, total in counts.values())])
+    for name, counts in overlap.items():
+        version = TRAINING_VERSIONS.get(name)
+        note = "" if version in (None, GENERATOR_VERSION) else f", counted in that of {GENERATOR_VERSION}"
+        rows.append([name, f"{version or ''}{note}", *(f"{found} of {total}" for found, total in counts.values())])
     head = [
-        "trained judge",
-        "version of its training music",
+        "training music",
+        "version",
         f"melodies of {NUM_NOTES} notes",
         f"progressions of {NUM_CHORDS} chords",
     ]
