@@ -39,6 +39,7 @@ TRAINING_MUSIC: dict[str, dict[str, Any]] = {
 # The versions of the generator (`GENERATOR_VERSION`) that made it. Another version composes other music.
 TRAINING_VERSIONS = {"melody extractor": 3, "beat extractor": 1, "key extractor": 1}
 
+_EMPTY: dict[str, Any] = {"chords": [], "melody": [], "beats": []}  # the annotations that are compared
 _GRID = 12  # divisions of a beat
 NUM_NOTES = 8  # of a melodic pattern
 NUM_CHORDS = 6  # of a progression
@@ -108,17 +109,16 @@ def read_annotations(path: Path) -> Iterator[dict[str, Any]]:
     Raises:
         [`InputError`]: if a line has none of them, or one that is not a list.
     """
-    names = ("chords", "melody", "beats")
     with open(path, encoding="utf-8") as lines:
         for number, line in enumerate(lines, start=1):
             try:
                 values = json.loads(line)
-                annotations = {name: values.get(name) or [] for name in names}
+                annotations = {name: values.get(name) or [] for name in _EMPTY}
             except (ValueError, AttributeError):
                 annotations = {}
             if not any(annotations.values()) or not all(isinstance(value, list) for value in annotations.values()):
                 raise InputError(
-                    f"`check_training`: line {number} of {path} has to be a JSON object with lists of {', '.join(names)}.",
+                    f"`check_training`: line {number} of {path} has to be a JSON object with lists of {', '.join(_EMPTY)}.",
                     "check_training",
                 )
             yield annotations
@@ -128,7 +128,7 @@ def known_progressions() -> Iterator[dict[str, Any]]:
     """Annotations of the well-known progressions on which the key extractor was trained, too: each one twice in a row."""
     for name, progression in PROGRESSIONS.items():
         num_bars = 2 * len(progression.numerals.split("|"))
-        yield {"chords": chords_from_progression(name, "C", bpm=240, num_bars=num_bars), "melody": [], "beats": []}
+        yield _EMPTY | {"chords": chords_from_progression(name, "C", bpm=240, num_bars=num_bars)}
 
 
 def check_training(
