@@ -15,12 +15,12 @@
 r"""
 Trains the built-in melody extractor to imitate Deep Salience (`extraction/deep_salience.py`), the teacher:
 
-    python scripts/make_synthetic_dataset.py --output data/melody/train --num_clips 492 --subset both --duration 6 \
+    python scripts/make_synthetic_dataset.py --output data/melody/train --num_clips 4000 --subset both --duration 6 \
         --sampling_rate 22050 --stems --orchestrate --seed 28
     python scripts/make_synthetic_dataset.py --output data/melody/validation --split validation --num_clips 24 \
         --subset both --duration 6 --sampling_rate 22050 --stems --orchestrate --seed 28
     accelerate launch --cpu --mixed_precision bf16 training/train_melody_extractor.py --dataset data/melody \
-        --weights multif0.h5 --output runs/melody
+        --weights multif0.h5 --output runs/melody --max_steps 24000
 
 The teacher's output for each clip is cached in `--output`. The card of the model says how it was trained.
 """
