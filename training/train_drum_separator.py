@@ -13,23 +13,22 @@
 # limitations under the License.
 
 r"""
-Trains the built-in drum separator on synthetic music, with new mixes: first the mask, then the network that refines
-it in the low band.
+Trains the built-in drum separator on synthetic music, with new mixes: first the mask, then the network of the lowest
+bins.
 
     apt install fluid-soundfont-gm musescore-general-soundfont-small sonic-pi-samples
-    python scripts/make_synthetic_dataset.py --output data/drums/train --num_clips 900 --subset both \
+    python scripts/make_synthetic_dataset.py --output data/drums/train --num_clips 2400 --subset both \
         --stems drums bass --sampling_rate 32000 --seed 41
     python scripts/make_synthetic_dataset.py --output data/drums/validation --split validation --num_clips 48 \
         --subset both --stems drums bass --sampling_rate 32000 --seed 41
     accelerate launch --cpu training/train_drum_separator.py --dataset data/drums --output runs/mask
     accelerate launch --cpu --mixed_precision bf16 training/train_drum_separator.py --dataset data/drums \
-        --init runs/mask --output runs/drums --hits /usr/share/sonic-pi/samples --batch_size 6 --max_steps 6000
+        --init runs/mask --output runs/drums --hits /usr/share/sonic-pi/samples --batch_size 12 --max_steps 11000
 """
 
 import argparse
 import json
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -42,6 +41,7 @@ from tqdm import tqdm
 
 from diffusers_jasco.audio.io import load_audio
 from diffusers_jasco.audio.resampling import resample
+from diffusers_jasco.controls.drum_machine import DRUMS, play_hits
 from diffusers_jasco.controls.midi_drums import DRUM_VOICES
 from diffusers_jasco.data.synthetic.instruments import DRUM_KEYS
 from diffusers_jasco.data.synthetic.music import SyntheticMusic
@@ -63,12 +63,13 @@ from diffusers_jasco.utils.cli import run_command
 
 
 DRUMLESS = 0.1  # share of examples without drums
-DRUMS_ONLY = 0.08  # share of examples with drums only
+DRUMS_ONLY = 0.2  # share of examples with drums only
 OTHER_CLIP = 0.3  # share of examples with the drums of another clip
-NEW_KIT = 0.5  # share of examples whose drums are played by a random kit
-NEW_BASS = 0.3  # share of examples whose bass is synthesized
+NEW_KIT = 0.6  # share of examples whose drums are played by a random kit
+NEW_BASS = 0.5  # share of examples whose bass is synthesized
+NEW_SPEED = 0.5  # share of examples with another speed
+RENEWED = 0.15  # share of these examples for which the kit or the bass is new, not the last one of the clip
 FLOOR = 1e-3  # power relative to the mix (-30 dB) below which errors have little effect
-REUSED, POOL = 3, 60  # how often the low band uses a batch, and batches from which it draws
 
 # Files with single hits in the package `sonic-pi-samples` that it lists as CC0. Its loops are used for evaluation, and
 # its acoustic kit (`drum_*`) for choosing the settings.
@@ -95,7 +96,7 @@ def parse_args(args=None) -> argparse.Namespace:
     parser.add_argument("--dataset", type=Path, required=True, help="folder with `train` and `validation`")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--hits", type=Path, help="folder of `sonic-pi-samples`: adds random kits and basses")
-    parser.add_argument("--init", type=Path, help="folder with a trained mask: trains the network of the low band")
+    parser.add_argument("--init", type=Path, help="folder with a trained mask: trains the network of the lowest bins")
     parser.add_argument("--max_steps", type=int, default=1500)
     parser.add_argument("--batch_size", type=int, default=8)
     parser.add_argument("--num_frames", type=int, default=192, help="frames (16 ms) per example")
@@ -166,8 +167,10 @@ def voice_of(key: int) -> str:
 
 
 def load_hits(folder: Path) -> dict[str, list[np.ndarray]]:
-    """Single hits of each voice: the samples in the folder, and all kits of the sound fonts."""
+    """Single hits of each voice: the drum machine's, the samples in the folder, and all kits of the sound fonts."""
     hits: dict[str, list[np.ndarray]] = {voice: [] for voice in HITS}
+    for voice in DRUMS:
+        hits[voice].append(play_hits([(voice, 0.0, 1.0)], 2.0, RATE))
     for voice, names in HITS.items():
         for name in names.split():
             audio, rate = load_audio(folder / f"{name}.flac")
@@ -265,9 +268,12 @@ def play_kit(
 def play_bass(
     notes: list[tuple[float, float, int, int]], start: float, num_samples: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Plays bass notes from `start` (s) on by a random synthesizer."""
+    """Plays bass notes from `start` (s) on by a random synthesizer, sometimes octaves higher, or as pure tones."""
     audio = np.zeros(num_samples // 4, np.float32)
     slope, cutoff = rng.uniform(0.6, 2.5), 2 ** rng.uniform(7.5, 11)
+    if rng.random() < 0.2:
+        slope = 8.0
+    transposition = 12 * rng.choice([0, 0, 0, 1, 2])
     harmonics = np.arange(1, 17)
     weights = harmonics**-slope * 10 ** (rng.uniform(-6, 6, 16) / 20)
     if rng.random() < 0.3:
@@ -279,7 +285,7 @@ def play_bass(
         first, last = round((begin - start) * rate), round((end + release - start) * rate)
         if last <= 0 or first >= len(audio):
             continue
-        pitch = 440 * 2 ** ((key - 69) / 12)
+        pitch = 440 * 2 ** ((key + transposition - 69) / 12)
         time = (np.arange(max(first, 0), min(last, len(audio))) - first).astype(np.float32) / rate
         note = np.zeros_like(time)
         for n, weight in zip(harmonics, weights / (1 + (harmonics * pitch / cutoff) ** 2)):
@@ -295,62 +301,81 @@ def play_bass(
 
 
 class Mixer:
-    """Random mixes of drums and of the rest of a clip, with random levels, filters, kits and basses."""
+    """Random mixes of drums and of the rest of a clip, with random levels, speeds, filters, kits and basses."""
 
     def __init__(self, clips: list[Clip], hits: dict[str, list[np.ndarray]] | None, num_frames: int, seed: int):
         self.clips, self.hits = clips, hits
         self.drummed = [clip for clip in clips if clip.drums is not None]
         self.num_samples = num_frames * HOP
         self.rng = np.random.default_rng(seed)
-        self.notes = {}
-        if hits is not None:
-            for clip in tqdm(clips, desc="scores"):
-                self.notes[id(clip)] = {stem: clip.notes(stem) for stem in ("drums", "bass")}
+        self.new: dict[tuple[int, str], np.ndarray] = {}
 
-    def _part(self, samples: np.ndarray | None, start: int) -> np.ndarray | float:
-        return to_float(None if samples is None else samples[start : start + self.num_samples])
+    def _stem(self, clip: Clip, stem: str) -> np.ndarray | None:
+        """The drums or the bass of a clip, or their notes played by other instruments at the same level."""
+        samples = getattr(clip, stem)
+        share = NEW_KIT if stem == "drums" else NEW_BASS
+        if samples is None or self.hits is None or self.rng.random() >= share:
+            return samples
+        key = (id(clip), stem)
+        if key not in self.new or self.rng.random() < RENEWED:
+            notes, size = clip.notes(stem), len(samples)
+            if stem == "drums":
+                new = play_kit(notes, self.hits, 0.0, size, self.rng)
+            else:
+                new = play_bass(notes, 0.0, size, self.rng)
+            new = new * (rms(samples) / max(rms(new), 1e-4))
+            self.new[key] = new.clip(-(2**15), 2**15 - 1).astype(np.int16)
+        return self.new[key]
 
-    def _rest(self, clip: Clip, start: int) -> np.ndarray:
-        rest, bass = self._part(clip.rest, start), self._part(clip.bass, start)
-        if self.hits is not None and clip.bass is not None and self.rng.random() < NEW_BASS:
-            new = play_bass(self.notes[id(clip)]["bass"], start / RATE, self.num_samples, self.rng)
-            bass = new * rms(bass) / max(rms(new), 1e-4)
-        return rest + bass * 10 ** (self.rng.uniform(-3, 3) / 20)
-
-    def _drums(self, clip: Clip, start: int) -> np.ndarray:
-        own = self._part(clip.drums, start)
-        if self.hits is None or self.rng.random() >= NEW_KIT:
-            return own
-        new = play_kit(self.notes[id(clip)]["drums"], self.hits, start / RATE, self.num_samples, self.rng)
-        return new * rms(own) / max(rms(new), 1e-4)
+    def _part(self, samples: np.ndarray | None, start: int, speed: float) -> np.ndarray | float:
+        if samples is None:
+            return 0.0
+        if speed == 1:
+            return to_float(samples[start : start + self.num_samples])
+        positions = np.arange(self.num_samples, dtype=np.float32) * speed
+        samples = to_float(samples[start : start + int(positions[-1]) + 2])
+        return np.interp(positions, np.arange(len(samples)), samples).astype(np.float32)
 
     def sample(self, batch_size: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Spectra of mixes and of drums `(batch, frames + 1, bins)`, divided by a jittered RMS value of the mix."""
         rng = self.rng
         drums, rest = np.zeros((2, batch_size, self.num_samples), np.float32)
-        filters = torch.ones(2, batch_size, 1, NUM_BINS)
-        frequencies = torch.linspace(0, 1, NUM_BINS)
+        filters = np.ones((2, batch_size, 1, NUM_BINS), np.float32)
         for index in range(batch_size):
             clip = other = self.clips[rng.integers(len(self.clips))]
             if clip.drums is None or rng.random() < OTHER_CLIP:
                 other = self.drummed[rng.integers(len(self.drummed))]
-            start = int(rng.integers(len(clip.rest) - self.num_samples + 1))
+            speed = 2 ** rng.uniform(-0.3, 0.3) if rng.random() < NEW_SPEED else 1.0
+            start = int(rng.integers(len(clip.rest) - int(self.num_samples * max(speed, 1)) - 1))
             kind = rng.random()
             if kind >= DRUMLESS:
-                drums[index] = self._drums(other, start) * 10 ** (rng.uniform(-7, 6) / 20)
+                part = self._part(self._stem(other, "drums"), start, speed)
+                drums[index] = part * 10 ** (rng.uniform(-7, 6) / 20)
             if kind < 1 - DRUMS_ONLY:
-                rest[index] = self._rest(clip, start) * 10 ** (rng.uniform(-5, 5) / 20)
+                bass = self._part(self._stem(clip, "bass"), start, speed)
+                part = self._part(clip.rest, start, speed) + bass * 10 ** (rng.uniform(-3, 3) / 20)
+                rest[index] = part * 10 ** (rng.uniform(-5, 5) / 20)
             for part in filters:
-                part[index, 0] = 10 ** (rng.uniform(-6, 6) * (2 * frequencies - 1) / 20)
+                part[index, 0] = random_filter(rng)
             if rng.random() < 0.2:  # low-pass as by a lower sampling rate or a codec
-                filters[:, index, 0, frequencies > rng.uniform(0.3, 1)] = 0
-        drums = spectrogram(torch.from_numpy(drums)) * filters[0]
-        mix = drums + spectrogram(torch.from_numpy(rest)) * filters[1]
+                filters[:, index, 0, int(rng.uniform(0.3, 1) * NUM_BINS) :] = 0
+        drums = spectrogram(torch.from_numpy(drums)) * torch.from_numpy(filters[0])
+        mix = drums + spectrogram(torch.from_numpy(rest)) * torch.from_numpy(filters[1])
         # Parseval: squared Hann windows have the mean 3/8.
         power = torch.view_as_real(mix).square().mean(dim=(1, 2, 3)) * 2 / (3 / 8 * 2 * (NUM_BINS - 1))
         jitter = torch.from_numpy(10 ** (rng.uniform(-6, 6, batch_size) / 20)).float()
         loudness = (power.sqrt() * jitter).clamp(min=1e-6)[:, None, None]
         return mix / loudness, drums / loudness
+
+
+def random_filter(rng: np.random.Generator) -> np.ndarray:
+    """Gains of all bins, with a random slope, and for half of the filters also random gains of octaves."""
+    gains = rng.uniform(-6, 6) * np.linspace(-1, 1, NUM_BINS)
+    if rng.random() < 0.5:
+        octaves = np.arange(11)
+        bins = np.log2(np.maximum(np.arange(NUM_BINS), 1))
+        gains = gains + np.interp(bins, octaves, rng.uniform(-5, 5, len(octaves)))
+    return 10 ** (gains / 20)
 
 
 def distortion(estimate: torch.Tensor, drums: torch.Tensor, mix: torch.Tensor) -> torch.Tensor:
@@ -397,45 +422,30 @@ def main(args=None):
         draw_loss = partial(_mask_loss, mixer, args.batch_size, accelerator)
     else:
         if accelerator.num_processes > 1:
-            raise ValueError("The low band is trained by a single process: use `accelerate launch --num_processes 1`.")
-        model = _load(args.init).requires_grad_(False)
+            raise ValueError(
+                "The lowest bins are trained by a single process: use `accelerate launch --num_processes 1`."
+            )
+        model = DrumMaskModel.from_pretrained(args.init).float().requires_grad_(False)
         model.low.requires_grad_(True)
-        draw_loss = partial(_low_loss, _masked_batches(_load(args.init), mixer, args, accelerator), accelerator)
+        draw_loss = partial(_low_loss, mixer, args.batch_size, accelerator)
     model = model.to(memory_format=torch.channels_last)
     train_extractor(model, draw_loss, lambda model: validate(model, held_out), accelerator, args)
 
 
-def _load(folder: Path) -> DrumMaskModel:
-    return DrumMaskModel.from_pretrained(folder).float().eval()
-
-
 def _mask_loss(mixer: Mixer, batch_size: int, accelerator: Accelerator, model: torch.nn.Module) -> torch.Tensor:
     mix, drums = (part.to(accelerator.device) for part in mixer.sample(batch_size))
-    return distortion(model(mix), drums, mix)
-
-
-def _low_loss(batches: Iterator, accelerator: Accelerator, model: torch.nn.Module) -> torch.Tensor:
-    mix, mask, levels, drums = next(batches)
-    with accelerator.autocast():
-        estimate = mix * accelerator.unwrap_model(model).low(mix, mask, levels)
+    estimate, drums, mix = (part[:, :, LOW_BINS:] for part in (model(mix), drums, mix))
     return distortion(estimate, drums, mix)
 
 
-def _masked_batches(
-    model: DrumMaskModel, mixer: Mixer, args: argparse.Namespace, accelerator: Accelerator
-) -> Iterator[tuple[torch.Tensor, ...]]:
-    """The lowest bins of mixes, masks, and drums, and the levels of all bands; each batch several times."""
-    model = model.to(accelerator.device, memory_format=torch.channels_last)
-    pool, rng = [], np.random.default_rng(args.seed)
-    while True:
-        while len(pool) < POOL:
-            mix, drums = (part.to(accelerator.device) for part in mixer.sample(args.batch_size))
-            with torch.no_grad(), accelerator.autocast():
-                levels = model.levels(mix)
-                mask = model.mask(levels)
-            mix, mask, drums = (part[:, :, :LOW_BINS].clone() for part in (mix, mask, drums))
-            pool += [(mix, mask, levels, drums)] * REUSED
-        yield pool.pop(int(rng.integers(len(pool))))
+def _low_loss(mixer: Mixer, batch_size: int, accelerator: Accelerator, model: torch.nn.Module) -> torch.Tensor:
+    mix, drums = (part.to(accelerator.device) for part in mixer.sample(batch_size))
+    model = accelerator.unwrap_model(model)
+    levels = model.levels(mix)
+    mix, drums = mix[:, :, :LOW_BINS], drums[:, :, :LOW_BINS]
+    with accelerator.autocast():
+        estimate = model.low(mix, levels)
+    return distortion(estimate, drums, mix)
 
 
 if __name__ == "__main__":

@@ -60,28 +60,28 @@ def test_synthetic_music_is_compared_with_annotations(tmp_path):
         "key",
         "drums",
         "--num_clips",
-        2,
+        4,
         "--renderer",
         "tinysoundfont",
     )
     rows, methods = read(tmp_path)
     row = rows["chords", "synthetic", "annotations", "builtin"]
-    assert row["num_clips"] == 2 and 0.5 < row["root"]["low"] <= row["root"]["mean"] <= row["root"]["high"] <= 1
+    assert row["num_clips"] == 4 and 0.5 < row["root"]["low"] <= row["root"]["mean"] <= row["root"]["high"] <= 1
     assert methods["chords", "builtin"]["times_real_time"] > 5
     has_chordino = methods["chords", "chordino"]["absent"] is None
     assert (("chords", "synthetic", "Chordino", "builtin") in rows) == has_chordino
     assert rows["chords", "synthetic", "annotations", "builtin, annotated beats"]["segmentation"]["mean"] > 0.5
     key = rows["key", "synthetic", "annotations", "builtin"]
-    assert key["num_clips"] == 2 and 0 <= key["equal"]["mean"] <= key["key"]["mean"] <= 1
+    assert key["num_clips"] == 4 and 0 <= key["equal"]["mean"] <= key["key"]["mean"] <= 1
     mix, separated = (rows["drums", "synthetic", "annotations", method] for method in ("none", "builtin"))
     assert separated["si_sdr"]["mean"] > mix["si_sdr"]["mean"] and separated["suppression"]["mean"] > 10
     table = (tmp_path / "extraction.md").read_text()
-    assert "| synthetic | annotations | builtin | 2 |" in table and "| not available: " in table
+    assert "| synthetic | annotations | builtin | 4 |" in table and "| not available: " in table
 
 
 def test_drum_hits_and_grooves_of_synthetic_music(tmp_path):
     pytest.importorskip("tinysoundfont")
-    arguments = "--num_clips", 2, "--duration", 6.0, "--renderer", "tinysoundfont"
+    arguments = "--num_clips", 4, "--duration", 6.0, "--renderer", "tinysoundfont"
     run_script("evaluate_extraction", "--output", tmp_path, "--parts", "drum_hits", "grooves", *arguments)
     rows, methods = read(tmp_path)
     alone = rows["drum_hits", "synthetic, drums alone", "annotations", "not separated"]
@@ -90,7 +90,7 @@ def test_drum_hits_and_grooves_of_synthetic_music(tmp_path):
         rows["drum_hits", "synthetic, without drums", "annotations", "separated"]["false_hits_per_second"]["mean"] < 3
     )
     groove = rows["grooves", "grooves, drum machine", "steps", "separated"]
-    assert groove["num_clips"] == 2 and groove["steps"]["mean"] > 0.8 and groove["acc1"]["mean"] == 1
+    assert groove["num_clips"] == 4 and groove["steps"]["mean"] > 0.8 and groove["acc1"]["mean"] == 1
     assert methods["grooves", "separated"]["times_real_time"] > 5
 
 

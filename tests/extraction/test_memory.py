@@ -47,13 +47,13 @@ def peak(extract, path):
 
 @pytest.fixture(scope="module")
 def recordings(tmp_path_factory):
-    """The same music for 20 and for 80 s."""
+    """The same music for 60 and for 120 s: longer than the blocks of all extractors."""
     folder = tmp_path_factory.mktemp("recordings")
     chords = [(label, 2.0 * index) for index, label in enumerate("C Am F G7".split())]
     part = play_chords(chords, 10.0, RATE)[0].numpy() + 0.01 * np.random.default_rng(0).standard_normal(10 * RATE)
-    for repeats in (2, 8):
+    for repeats in (6, 12):
         soundfile.write(folder / f"{repeats}.wav", np.tile(part, repeats), RATE)
-    return folder / "2.wav", folder / "8.wav"
+    return folder / "6.wav", folder / "12.wav"
 
 
 @pytest.mark.parametrize(

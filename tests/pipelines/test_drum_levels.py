@@ -138,15 +138,7 @@ def test_a_silent_excerpt_of_a_recording_causes_a_warning(warnings):
     assert "excerpt of `drums` that is used is silent" in warnings.text
 
 
-@pytest.mark.parametrize(
-    "num_harmonics",
-    [
-        7,
-        pytest.param(
-            1, marks=pytest.mark.xfail(strict=True, reason="the separator takes part of pure tones for drums")
-        ),
-    ],
-)
+@pytest.mark.parametrize("num_harmonics", [7, 1])
 def test_residual_bleed_is_not_amplified(warnings, num_harmonics):
     time = torch.arange(4 * RATE) / RATE
     tones = [(n * pitch, 0.1 / n) for pitch in (220.0, 277.2, 329.6) for n in range(1, num_harmonics + 1)]

@@ -61,14 +61,14 @@ def test_drum_separator_learns(tmp_path):
     options = ("--dataset", tmp_path / "data", "--batch_size", 4, "--num_frames", 32, "--warmup_steps", 2)
     run_script("train_drum_separator", *options, "--output", tmp_path / "a", "--max_steps", 30, "--log_every", 15)
     first, last = read_log(tmp_path / "a")
-    assert last["step"] == 30 and last["loss"] < first["loss"] and last["si_sdr"] > first["si_sdr"]
-    # Then the low band: the mask stays as it is.
+    assert last["step"] == 30 and last["loss"] < first["loss"]
+    # Then the lowest bins: the mask stays as it is.
     options += ("--init", tmp_path / "a")
     run_script("train_drum_separator", *options, "--output", tmp_path / "low", "--max_steps", 30, "--log_every", 15)
-    first, refined = read_log(tmp_path / "low")
-    assert refined["loss"] < first["loss"] and refined["si_sdr"] > last["si_sdr"]
-    mask, both = (DrumMaskModel.from_pretrained(tmp_path / name).state_dict() for name in ("a", "low"))
-    assert {name.split(".")[0] for name in mask if not torch.equal(mask[name], both[name])} == {"low"}
+    first, both = read_log(tmp_path / "low")
+    assert both["loss"] < first["loss"] and both["si_sdr"] > last["si_sdr"] + 5
+    mask, model = (DrumMaskModel.from_pretrained(tmp_path / name).state_dict() for name in ("a", "low"))
+    assert {name.split(".")[0] for name in mask if not torch.equal(mask[name], model[name])} == {"low"}
 
     # The same seed gives the same weights.
     for name in ("b", "c"):

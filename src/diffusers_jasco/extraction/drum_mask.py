@@ -13,8 +13,8 @@
 # limitations under the License.
 
 """
-The built-in drum separator: a small network predicts a soft mask of the drums for each band of a spectrum, and another
-one a complex mask for each bin up to 1 kHz.
+The built-in drum separator: a small network predicts a soft mask of the drums for each band of a spectrum above 1 kHz,
+and another one a complex mask for each bin below.
 """
 
 from functools import lru_cache
@@ -36,6 +36,10 @@ FLOOR = 1e-3  # magnitude floor: 60 dB below the recording's loudness
 TIME_STRIDE = 4  # frames of the coarsest layer
 
 LOW_BINS = 64  # up to 1 kHz
+LOW_WINDOW, LOW_HOP, LONG_WINDOW = 128, 32, 512  # samples at 2 kHz: 64, 16 and 256 ms
+LONG_BINS, TONE_BINS = 128, 32  # of the longer and of the shorter windows: up to 500 Hz
+SHORT_STEP, LONG_STEP, NUM_PREDICTIONS = 4, 12, 4  # frames by which tones are extrapolated: 64 and 192 ms
+NUM_HEADS = 4  # of the attention
 
 
 @lru_cache(maxsize=8)
@@ -92,41 +96,142 @@ def _conv(in_channels: int, out_channels: int, kernel: int = 3, dilation: int = 
     )
 
 
+class _Attention(nn.Module):
+    """Self-attention of frames that are at most `span` frames apart: repeated hits inform each other."""
+
+    def __init__(self, channels: int, span: int):
+        super().__init__()
+        self.span = span
+        self.norm = nn.BatchNorm1d(channels)
+        self.conv_in = nn.Conv1d(channels, 3 * channels, 1)
+        self.conv_out = nn.Conv1d(channels, channels, 1)
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Maps `(batch, channels, frames)` to the same shape."""
+        query, key, value = self.conv_in(self.norm(hidden)).unflatten(1, (3, NUM_HEADS, -1)).mT.unbind(1)
+        frames = torch.arange(hidden.shape[2], device=hidden.device)
+        near = (frames[:, None] - frames).abs() <= self.span
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=near)
+        return self.conv_out(attended.mT.flatten(1, 2))
+
+
 class _LowBand(nn.Module):
     """
-    Refines the mask of the lowest bins, where kick and bass overlap, to a complex mask per bin. Its layers connect all
-    these bins, over more than a second.
+    Separates the lowest bins, where kick and bass overlap. Its layers connect all these bins, over several seconds. The
+    drums are the mix times a complex mask, plus predictions of sustained tones times complex gains, which subtract
+    a bass also where its phase cannot be seen in the mix.
     """
 
-    def __init__(self, num_bands: int, channels: int, dilations: tuple[int, ...]):
+    def __init__(self, num_bands: int, channels: int, dilations: tuple[int, ...], span: int):
         super().__init__()
-        self.conv_in = _conv1d(num_bands + 4 * LOW_BINS, channels, 3)
-        self.middle = nn.ModuleList(_conv1d(channels, channels, 3, dilation) for dilation in dilations)
-        self.conv_out = nn.Conv1d(channels, 3 * LOW_BINS, 1)
-        # At first, the mask stays as it is.
-        for parameter in self.conv_out.parameters():
-            nn.init.zeros_(parameter)
+        num_inputs = num_bands + LOW_BINS + LONG_BINS + 4 * LOW_BINS - 2 + 3 * NUM_PREDICTIONS * TONE_BINS
+        self.conv_in = _conv1d(num_inputs, channels, 3)
+        layers: list[nn.Module] = [_conv1d(channels, channels, 3, dilation) for dilation in dilations]
+        layers.insert(len(layers) // 2, _Attention(channels, span))
+        self.middle = nn.ModuleList(layers)
+        self.conv_out = nn.Conv1d(channels, 3 * LOW_BINS + 2 * NUM_PREDICTIONS * TONE_BINS, 1)
 
-    def forward(self, spectrum: torch.Tensor, mask: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
-        """Refines a mask `(batch, frames, 64)` for a spectrum of this shape and levels `(batch, frames, bands)`."""
-        magnitudes = spectrum.abs()
-        # Phase increments depend on the pitches of sustained notes, and change at onsets.
-        advance = spectrum[:, 1:] * spectrum[:, :-1].conj()
-        advance = advance / (magnitudes[:, 1:] * magnitudes[:, :-1] + 1e-3)
-        advance = F.pad(torch.view_as_real(advance).flatten(2), (0, 0, 1, 0))
-        levels_of_bins = (magnitudes / NOISE).clamp(min=FLOOR).log10() + 1.5
-        hidden = self.conv_in(torch.cat([levels, levels_of_bins, mask, advance], dim=2).transpose(1, 2))
+    def forward(self, spectrum: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
+        """The drums `(batch, frames, 64)` in a spectrum of this shape, for levels `(batch, frames, bands)`."""
+        long = _long_spectrum(spectrum)
+        predictions = _predictions(spectrum, long)
+        inputs = torch.cat([levels, *_low_features(spectrum, long, predictions)], dim=2)
+        hidden = self.conv_in(inputs.transpose(1, 2))
         for layer in self.middle:
             hidden = hidden + layer(hidden)
-        logits, real, imaginary = self.conv_out(hidden).float().transpose(1, 2).chunk(3, dim=2)
-        mask = (torch.logit(mask, eps=1e-6) + logits).sigmoid()
-        # Where there are only drums, or none, the phase is that of the mix.
-        return mask + 4 * mask * (1 - mask) * torch.complex(real, imaginary)
+        outputs = self.conv_out(hidden).float().transpose(1, 2)
+        logits, real, imaginary, gains = outputs.split([*3 * [LOW_BINS], outputs.shape[2] - 3 * LOW_BINS], dim=2)
+        mask = logits.sigmoid()
+        # Where there are only drums, the phase is that of the mix.
+        drums = spectrum * (1 + 4 * (1 - mask) * torch.complex(real, imaginary))
+        gains = torch.complex(*gains.unflatten(2, (2, NUM_PREDICTIONS, TONE_BINS)).unbind(2))
+        tones = (gains * predictions).sum(dim=2)
+        return mask * (drums + F.pad(tones, (0, LOW_BINS - TONE_BINS)))
+
+
+def _levels(magnitudes: torch.Tensor) -> torch.Tensor:
+    return (magnitudes / NOISE).clamp(min=FLOOR).log10() + 1.5
+
+
+def _unit(values: torch.Tensor) -> torch.Tensor:
+    return values / (values.abs() + 1e-3)
+
+
+def _real(values: torch.Tensor) -> torch.Tensor:
+    """Real and imaginary parts `(batch, frames, 2 bins)`."""
+    return torch.view_as_real(values).flatten(2)
+
+
+def _low_features(spectrum: torch.Tensor, long: torch.Tensor, predictions: torch.Tensor) -> list[torch.Tensor]:
+    """Features of the lowest bins `(batch, frames, features)` that do not change with the phase of the mix."""
+    # Phase differences between frames depend on the pitches of sustained notes; those between bins, on the times of
+    # onsets.
+    frames = _real(_unit(spectrum[:, 1:] * spectrum[:, :-1].conj()))
+    bins = _real(_unit(spectrum[:, :, 1:] * spectrum[:, :, :-1].conj()))
+    mix = spectrum[:, :, None, :TONE_BINS]
+    ratios = predictions * mix.conj() / (mix.abs().square() + predictions.abs().square() + 1e-3)
+    residues = (mix - predictions).abs().flatten(2)
+    return [
+        _levels(spectrum.abs()),
+        _levels(long.abs()),
+        F.pad(frames, (0, 0, 1, 0)),
+        bins,
+        _real(ratios),
+        _levels(residues),
+    ]
+
+
+def _long_spectrum(spectrum: torch.Tensor) -> torch.Tensor:
+    """
+    The spectrum in windows of 256 ms, which resolve the pitches of a bass, `(batch, frames, 128)`: bins up to 500 Hz,
+    from the lowest bins `(batch, frames, 64)` of a spectrum.
+    """
+    # Noise has twice the magnitude in windows that are four times as long.
+    return _resize_windows(spectrum, LOW_WINDOW, LONG_WINDOW)[:, :, :LONG_BINS] / 2
+
+
+def _resize_windows(spectrum: torch.Tensor, window: int, other: int) -> torch.Tensor:
+    """
+    The spectrum with other windows, in samples at 2 kHz: `(batch, frames, bins)` to `(batch, frames, other // 2 + 1)`.
+    Missing bins are 0.
+    """
+    num_frames = spectrum.shape[1]
+    padded = F.pad(spectrum, (0, window // 2 + 1 - spectrum.shape[2])).transpose(1, 2)
+    hann, other_hann = (torch.hann_window(size, device=spectrum.device) for size in (window, other))
+    signal = torch.istft(padded, window, LOW_HOP, window=hann, length=num_frames * LOW_HOP)
+    resized = torch.stft(signal, other, LOW_HOP, window=other_hann, pad_mode="constant", return_complex=True)
+    return resized[:, :, :num_frames].transpose(1, 2)
+
+
+def _predictions(spectrum: torch.Tensor, long: torch.Tensor) -> torch.Tensor:
+    """
+    What the tones of past and of future frames predict for each frame, `(batch, frames, 4, 32)`: from both spectra, with
+    constant magnitudes and phase increments.
+    """
+    short = spectrum[:, :, :TONE_BINS]
+    predictions = [_extrapolate(short, count) for count in (SHORT_STEP, -SHORT_STEP)]
+    for count in (LONG_STEP, -LONG_STEP):
+        tones = 2 * _extrapolate(long, count)
+        predictions.append(_resize_windows(tones, LONG_WINDOW, LOW_WINDOW)[:, :, :TONE_BINS])
+    return torch.stack(predictions, dim=2)
+
+
+def _extrapolate(spectrum: torch.Tensor, count: int) -> torch.Tensor:
+    """Predicts frames `(batch, frames, bins)` from those `count` frames before, or after if `count` is negative."""
+    advance = F.pad(_unit(spectrum[:, 1:] * spectrum[:, :-1].conj()), (0, 0, 1, 0))
+    if count < 0:
+        # From each frame to the next one.
+        advance = F.pad(advance[:, 1:], (0, 0, 0, 1))
+    rotated = spectrum * torch.polar(torch.ones_like(advance.real), count * advance.angle())
+    num_frames = spectrum.shape[1]
+    if count > 0:
+        return F.pad(rotated, (0, 0, count, 0))[:, :num_frames]
+    return F.pad(rotated, (0, 0, 0, -count))[:, -num_frames:]
 
 
 class DrumMaskModel(ModelMixin, ConfigMixin):
     r"""
-    A U-Net over bands and time that predicts a mask, and a network that refines it up to 1 kHz.
+    A U-Net over bands and time that predicts a mask, and a network that predicts a complex mask up to 1 kHz.
 
     Parameters:
         num_bands (`int`, defaults to `160`): bands from 0 to 16 kHz.
@@ -134,8 +239,10 @@ class DrumMaskModel(ModelMixin, ConfigMixin):
             Width of the U-Net at each scale. Each scale halves the bands; the last two also halve the frames.
         dilations (`tuple[int, ...]`, defaults to `(1, 2, 4)`): dilations in time of the residual layers at the
             coarsest scale.
-        low_channels (`int`, defaults to `192`): width of the network that refines the mask of the lowest bins.
-        low_dilations (`tuple[int, ...]`, defaults to `(1, 2, 4, 8, 16, 1, 2, 4)`): dilations of its residual layers.
+        low_channels (`int`, defaults to `256`): width of the network for the lowest bins.
+        low_dilations (`tuple[int, ...]`, defaults to `(1, 2, 4, 8, 16, 32, 1, 2, 4, 8)`): dilations of its residual
+            layers.
+        low_span (`int`, defaults to `128`): frames on either side that the attention of this network attends to.
     """
 
     @register_to_config
@@ -144,8 +251,9 @@ class DrumMaskModel(ModelMixin, ConfigMixin):
         num_bands: int = 160,
         channels: tuple[int, ...] = (16, 24, 48, 64),
         dilations: tuple[int, ...] = (1, 2, 4),
-        low_channels: int = 192,
-        low_dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 1, 2, 4),
+        low_channels: int = 256,
+        low_dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 1, 2, 4, 8),
+        low_span: int = 128,
     ):
         super().__init__()
         first, second, third, fourth = channels
@@ -165,15 +273,16 @@ class DrumMaskModel(ModelMixin, ConfigMixin):
         )
         self.conv_out = nn.Conv2d(first, 1, 1)
         nn.init.normal_(self.position, std=0.1)
-        self.low = _LowBand(num_bands, low_channels, low_dilations)
+        self.low = _LowBand(num_bands, low_channels, low_dilations, low_span)
 
     @property
     def context(self) -> int:
         """Frames on either side on which the drums depend, a multiple of 4."""
         finest, half, coarsest = 7, 3, 1 + sum(self.config.dilations)
         mask = TIME_STRIDE * (2 + coarsest) + finest + 2 * half
-        low = 2 + sum(self.config.low_dilations)
-        return -(-(mask + low) // TIME_STRIDE) * TIME_STRIDE
+        features = 1 + 2 * (10 + 2) + 12 + 1  # the longest: extrapolated tones
+        low = features + 1 + sum(self.config.low_dilations) + self.config.low_span
+        return -(-max(mask, low) // TIME_STRIDE) * TIME_STRIDE
 
     def forward(self, spectrum: torch.Tensor) -> torch.Tensor:
         r"""
@@ -185,15 +294,13 @@ class DrumMaskModel(ModelMixin, ConfigMixin):
             `torch.Tensor` of shape `(batch, frames, 1025)`: the spectrum of the drums.
         """
         levels = self.levels(spectrum)
-        mask = self.mask(levels)
-        low = self.low(spectrum[:, :, :LOW_BINS], mask[:, :, :LOW_BINS], levels)
-        return spectrum * torch.cat([low, mask[:, :, LOW_BINS:]], dim=2)
+        low, high = spectrum[:, :, :LOW_BINS], spectrum[:, :, LOW_BINS:]
+        return torch.cat([self.low(low, levels), high * self.mask(levels)[:, :, LOW_BINS:]], dim=2)
 
     def levels(self, spectrum: torch.Tensor) -> torch.Tensor:
         """Levels `(batch, frames, bands)` of a spectrum `(batch, frames, 1025)`."""
         weights = torch.from_numpy(_band_weights(self.config.num_bands)).to(spectrum.device)
-        bands = spectrum.abs() @ (weights / weights.sum(dim=0)) / NOISE
-        return bands.clamp(min=FLOOR).log10() + 1.5
+        return _levels(spectrum.abs() @ (weights / weights.sum(dim=0)))
 
     def mask(self, levels: torch.Tensor) -> torch.Tensor:
         """The mask `(batch, frames, 1025)` of the drums for the output of `levels`."""
