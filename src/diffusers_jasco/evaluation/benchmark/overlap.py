@@ -32,7 +32,7 @@ from .songs import Song, annotate
 # The synthetic music on which trained judges were trained, as their READMEs in `extraction/weights` describe it.
 # Orchestrated music needs scores that are 1.6 times as long as its clips.
 TRAINING_MUSIC: dict[str, dict[str, Any]] = {
-    "melody extractor": {"size": 492, "subset": "both", "duration": 9.6, "seed": 28},
+    "melody extractor": {"size": 4000, "subset": "both", "duration": 9.6, "seed": 28},
     "beat extractor": {"size": 1500, "subset": "both", "duration": 20.0, "seed": 31},
     "key extractor": {"size": 2400, "subset": "both", "duration": 10.0, "seed": 0},
 }
