@@ -14,10 +14,12 @@
 
 """Actions behind the page and the API. Each takes and returns plain values, and raises [`~settings.FieldError`] for bad input."""
 
+import json
 import math
 import os
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import soundfile
@@ -37,14 +39,23 @@ import gradio as gr
 import torch
 
 from diffusers_jasco.controls import previews
-from diffusers_jasco.controls.drum_machine import GROOVES
+from diffusers_jasco.controls.drum_machine import GROOVES, Groove
 from diffusers_jasco.inputs import InputError
 from engine import Engine, Stopped, TakeRequest
-from parts import MAX_BEATS, MAX_STEPS, STEPS_PER_BEAT, TRACKS, check_steps, empty_steps, resize_chord_timeline
+from parts import MAX_BEATS, MAX_STEPS, STEPS_PER_BEAT, resize_chord_timeline
 from sessions import CancellationTokens, TempFolders, own_folder
 from settings import DURATION, MAX_SEED, FieldError, Settings, count_bars
 from takes import Take, finish_take, read_settings
-from uploads import check_upload, collected_warnings, explain, measure_recording, read_recording, write_drums
+from uploads import (
+    check_upload,
+    collected_warnings,
+    explain,
+    measure_recording,
+    missing_drums,
+    pattern_from_groove,
+    read_recording,
+    write_drums,
+)
 
 
 CHECKPOINT = os.environ.get("JASCO_CHECKPOINT") or "jasco-nano"
@@ -156,10 +167,21 @@ def preview_melody(melody: dict, tempo: float, duration: float) -> str:
 
 def preview_drums(pattern: dict, tempo: float, duration: float) -> str:
     """Renders the drum pattern alone."""
+    return _write_preview(_make_groove(pattern, tempo, duration).render(duration, PREVIEW_RATE), PREVIEW_RATE)
+
+
+def pattern_to_file(pattern: dict, tempo: float) -> str:
+    """The drum pattern as a groove file, which [`~uploads.pattern_from_file`] and the package's `read_groove` read."""
+    path = FOLDERS.new_folder() / "pattern.groove.json"
+    path.write_text(json.dumps(asdict(_make_groove(pattern, tempo))))
+    return str(path)
+
+
+def _make_groove(pattern: dict, tempo: float, duration: float = DURATION[0]) -> Groove:
     groove = Settings(drums="pattern", pattern=pattern, tempo=tempo, duration=duration).groove()
     if groove is None:
         raise FieldError("drums", "There are no hits yet: click some steps, or choose a groove.")
-    return _write_preview(groove.render(duration, PREVIEW_RATE), PREVIEW_RATE)
+    return groove
 
 
 def drums_from_file(file: str | None, start: float, separate: bool) -> str:
@@ -171,21 +193,13 @@ def load_groove(name: str) -> dict:
     """A preset groove as a step pattern."""
     if name not in GROOVES:
         raise FieldError("drums", f"There is no groove {name!r}. Choose one of {', '.join(GROOVES)}.")
-    groove = GROOVES[name]
-    levels = {".": 0.0, "o": 0.5, "x": 1.0}
-    pattern = empty_steps(groove.num_steps)
-    for drum, steps in groove.tracks.items():
-        pattern["tracks"][drum.replace(" ", "_")] = [
-            levels[step] if isinstance(step, str) else float(step) for step in steps
-        ]
-    pattern["swing"] = round((groove.swing - 0.5) * 6, 6)
-    return check_steps(pattern)
+    return pattern_from_groove(GROOVES[name])
 
 
 def is_playable(name: str) -> bool:
     """Whether the step sequencer has the tracks and the resolution of a preset groove."""
     groove = GROOVES[name]
-    return groove.steps_per_beat == 4 and {drum.replace(" ", "_") for drum in groove.tracks} <= set(TRACKS)
+    return groove.steps_per_beat == STEPS_PER_BEAT and not missing_drums(groove)
 
 
 def load_settings(file: str | None) -> tuple[Settings, str | None, list[str]]:

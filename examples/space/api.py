@@ -26,7 +26,7 @@ import actions
 from actions import TOKENS
 from page import CONCURRENCY, Page
 from settings import FieldError, Settings
-from uploads import chords_from_file, chords_from_text, melody_from_file
+from uploads import chords_from_file, chords_from_text, melody_from_file, pattern_from_file
 
 
 def add_endpoints(page: Page):
@@ -39,6 +39,7 @@ def add_endpoints(page: Page):
         report = gr.JSON(label="report")
         settings = gr.JSON(label="settings")
         audio = gr.Audio(label="audio", type="filepath")
+        groove = gr.File(label="groove")
         runs = gr.Number(label="runs", precision=0)
 
     def endpoint(name: str, function: Callable, inputs: list, outputs: list, **options: Any):
@@ -70,6 +71,14 @@ def add_endpoints(page: Page):
         [page.recording],
         **analysis,
     )
+    endpoint(
+        "pattern_from_file",
+        pattern_from_file,
+        [file, page.drum_start, page.separate, page.beats_per_bar],
+        [page.pattern, page.tempo, page.beats_per_bar],
+        **analysis,
+    )
+    endpoint("pattern_to_file", actions.pattern_to_file, [page.pattern, page.tempo], [groove])
     endpoint(
         "melody_from_file",
         melody_from_file,

@@ -42,7 +42,7 @@ from settings import (
     TEMPO,
     Settings,
 )
-from uploads import DRUM_FILES, MELODY_FILES, TRACK_LABEL, chords_from_text
+from uploads import DRUM_FILES, GROOVE_SUFFIX, MELODY_FILES, TRACK_LABEL, chords_from_text
 from widgets import PLAYER, Card, format_messages, message
 
 
@@ -184,7 +184,14 @@ class Layout:
         )
         with gr.Column() as self.pattern_panel:
             names = [name for name in GROOVES if actions.is_playable(name)]
-            self.groove = gr.Dropdown(names, value=None, label="Start from a groove", filterable=False)
+            with gr.Row(elem_classes="bar"):
+                self.groove = gr.Dropdown(
+                    names, value=None, label="Start from a groove", filterable=False, min_width=240
+                )
+                self.load_pattern = gr.UploadButton(
+                    "Load .groove.json", size="sm", file_types=[GROOVE_SUFFIX], elem_id="load-pattern"
+                )
+                self.save_pattern = gr.Button("Save .groove.json", size="sm", elem_id="save-pattern")
             self.pattern = StepSequencer(self.start.pattern, bpm=self.start.tempo, elem_id="steps")
         with gr.Column(visible=False) as self.recording_panel:
             self.drum_file = gr.Audio(
@@ -195,13 +202,17 @@ class Layout:
                 elem_id="drum-file",
             )
             self.any_drum_file = gr.UploadButton(
-                "Load a MIDI or audio file", size="sm", file_types=list(DRUM_FILES), elem_id="any-drum-file"
+                "Load a MIDI, .groove.json or audio file",
+                size="sm",
+                file_types=list(DRUM_FILES),
+                elem_id="any-drum-file",
             )
             self.drum_source = gr.State(None)  # the last file that was loaded or recorded
             with gr.Row(elem_classes="bar"):
                 self.separate = gr.Checkbox(False, label="Full mix: separate the drums", min_width=180)
                 self.drum_start = gr.Number(0, minimum=0, label="Start at (seconds)", min_width=120)
                 self.use_drums = gr.Button("Use recording", size="sm", elem_id="use-drums")
+                self.edit_drums = gr.Button("Edit as steps", size="sm", elem_id="edit-drums")
             self.recording = gr.Audio(
                 label="Drums as the model receives them",
                 type="filepath",

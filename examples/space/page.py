@@ -31,7 +31,7 @@ from calls import CheckedBlocks
 from diffusers_jasco.controls import CONTROLS
 from diffusers_jasco.controls.progressions import PROGRESSIONS
 from layout import EDIT_FIELDS, MIXER_FIELDS, Layout
-from parts import STEPS_PER_BEAT, chord_tones
+from parts import chord_tones
 from settings import (
     DURATION,
     EDITS,
@@ -49,6 +49,8 @@ from uploads import (
     chords_from_text,
     collected_warnings,
     melody_from_file,
+    pattern_from_file,
+    warn_of_partial_bars,
 )
 from widgets import describe_take, say
 
@@ -75,6 +77,14 @@ ON_LOAD = """() => {
     return document.body.classList.contains("dark");
 }"""
 
+# Downloads a new file. Gradio's `DownloadButton` only has files that exist before the click.
+DOWNLOAD = """(file) => {
+    if (file === null) return;
+    const link = document.createElement("a");
+    link.href = file.url;
+    link.download = file.orig_name;
+    link.click();
+}"""
 PRIVATE_EVENT = {"api_visibility": "private", "show_progress": "hidden"}
 UNQUEUED_EVENT = {**PRIVATE_EVENT, "queue": False}
 ANALYSIS_EVENT = {"concurrency_id": "analysis", "concurrency_limit": CONCURRENCY}
@@ -88,6 +98,7 @@ class Page(Layout):
         with CheckedBlocks(title="JASCO", analytics_enabled=False, delete_cache=(600, FILE_LIFE)) as self.blocks:
             self.takes, self.token = gr.State([]), gr.State("")
             self.dark = gr.Checkbox(False, visible="hidden", label="Whether the page is dark")
+            self.saved_pattern = gr.File(visible="hidden", label="Saved pattern")
             self._lay_out()
             self.fields = {item.name: getattr(self, item.name) for item in fields_of(Settings)}
             self._wire_prompt()
@@ -223,18 +234,19 @@ class Page(Layout):
         )
 
     def _wire_drums(self):
-        def choose(name: str, beats_per_bar: int) -> dict:
+        def choose(name: str | None, beats_per_bar: int) -> dict:
+            if name is None:  # after another pattern was loaded
+                return {}
             pattern = actions.load_groove(name)
-            beats = pattern["steps"] // STEPS_PER_BEAT
-            remark = (
-                f"This groove is in {beats}/4, but the time signature is {beats_per_bar}/4."
-                if beats % beats_per_bar
-                else []
-            )
-            return {self.pattern: pattern, self.messages["drums"]: say(remark)}
+            warn_of_partial_bars(pattern, beats_per_bar)
+            return {self.pattern: pattern}
 
         self.drums.change(
-            lambda source: [gr.update(visible=source == panel) for panel in ("pattern", "recording")],
+            # A hidden step sequencer keeps its undo history; an invisible one is removed.
+            lambda source: [
+                gr.update(visible=source == "pattern" or "hidden"),
+                gr.update(visible=source == "recording"),
+            ],
             self.drums,
             [self.pattern_panel, self.recording_panel],
             **UNQUEUED_EVENT,
@@ -271,6 +283,42 @@ class Page(Layout):
                 trigger_mode="always_last",
                 **ANALYSIS_EVENT,
             )
+
+        def edit(file: str | None, *values: Any) -> dict:
+            pattern, bpm, beats_per_bar = pattern_from_file(file, *values)
+            # The other parts follow the tempo and the time signature.
+            return {
+                self.pattern: pattern,
+                self.tempo: bpm,
+                self.beats_per_bar: beats_per_bar,
+                self.drums: "pattern",
+                self.groove: None,
+            }
+
+        for event, source, place in (
+            (self.edit_drums.click, self.drum_source, self.recording),
+            (self.load_pattern.upload, self.load_pattern, self.pattern),
+        ):
+            self._on(
+                event,
+                edit,
+                [source, self.drum_start, self.separate, self.beats_per_bar],
+                [self.pattern, self.tempo, self.beats_per_bar, self.drums, self.groove],
+                "drums",
+                show_progress_on=place,
+                trigger_mode="always_last",
+                **ANALYSIS_EVENT,
+            )
+
+        def save(pattern: dict, bpm: float) -> tuple[str | None, dict]:
+            try:
+                return actions.pattern_to_file(pattern, bpm), say([])
+            except FieldError as error:
+                return None, say(str(error), "error")
+
+        self.save_pattern.click(
+            save, [self.pattern, self.tempo], [self.saved_pattern, self.messages["drums"]], **UNQUEUED_EVENT
+        ).then(None, self.saved_pattern, js=DOWNLOAD, **UNQUEUED_EVENT)
 
     def _wire_melody(self):
         for event, file, mode in (
@@ -417,6 +465,7 @@ class Page(Layout):
                 self.beats_per_bar: settings.chords["beats_per_bar"],
                 self.new_seed: False,
                 self.recording: recording,
+                **({} if recording is None else {self.drum_source: recording}),
                 self.messages["file"]: say(remarks),
             }
 
@@ -424,7 +473,7 @@ class Page(Layout):
             self.settings_file.upload,
             load,
             [self.settings_file],
-            [*self.fields.values(), self.beats_per_bar, self.new_seed, self.recording],
+            [*self.fields.values(), self.beats_per_bar, self.new_seed, self.recording, self.drum_source],
             "file",
             trigger_mode="always_last",
             queue=False,

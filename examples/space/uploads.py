@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Turns typed text and uploaded files into values of the chord timeline, the piano roll and the drum recording."""
+"""Turns typed text and uploaded files into values of the chord timeline, the step sequencer, the piano roll and the drum recording."""
 
 import logging
 import math
@@ -32,14 +32,15 @@ from diffusers_jasco.audio.resampling import resample
 from diffusers_jasco.controls.chord_files import CHORD_SUFFIXES
 from diffusers_jasco.controls.chord_labels import NO_CHORD
 from diffusers_jasco.controls.chords import Chords, chords_from_bars, chords_from_roman
+from diffusers_jasco.controls.drum_machine import Groove, read_groove, to_velocity
 from diffusers_jasco.controls.melody import melody_from_midi, melody_to_notes
 from diffusers_jasco.controls.midi import MIDI_SUFFIXES
 from diffusers_jasco.controls.midi_drums import drums_from_midi
-from diffusers_jasco.extraction import extract_chords, extract_melody, separate_drums
+from diffusers_jasco.extraction import extract_chords, extract_groove, extract_melody, separate_drums
 from diffusers_jasco.inputs import InputError, read_chords
 from diffusers_jasco.utils.errors import list_names
-from parts import capitalize_chords
-from settings import DURATION, FieldError, check_chords, count_bars
+from parts import MAX_STEPS, STEPS_PER_BEAT, TRACKS, capitalize_chords, check_steps, empty_steps
+from settings import DURATION, TEMPO, FieldError, check_chords, count_bars
 
 
 MAX_UPLOAD = 25  # MB
@@ -50,12 +51,15 @@ NOTE_FRAMES = 100.0  # frames per second for notes of MIDI files
 MAX_USED_SECONDS = DURATION[1]  # no generation needs more of a recording
 CHORD_FILES = (*CHORD_SUFFIXES, *AUDIO_SUFFIXES)
 MELODY_FILES = (*MIDI_SUFFIXES, *AUDIO_SUFFIXES)
-DRUM_FILES = MELODY_FILES
+GROOVE_SUFFIX = ".json"  # of files for `read_groove`
+DRUM_FILES = (*MELODY_FILES, GROOVE_SUFFIX)
+MIDI_DRUMS_RATE = 32000  # Hz, for the steps of MIDI files
 
 logger = logging.getLogger("diffusers_jasco.space")  # See `collected_warnings`.
 
 _FOLDERS = re.compile(r"(?<![^\s'\"(])/([^/\s]+/)+")
 _TRACK_HINT = re.compile(r"after the path, as in '[^']*'")
+_GROOVE_HINT = re.compile(r", or set `bpm`, `beats_per_bar` or `bars`")
 _NUMERAL = re.compile(r"[\s|]*[#b]?[IViv]")
 _WITH_SECONDS = re.compile(r"\S*[^\s:]:\d+(\.\d+)?,?")
 
@@ -204,9 +208,89 @@ def melody_from_file(
     }
 
 
+def pattern_from_file(
+    file: str | None, start: float | None, separate: bool, beats_per_bar: int
+) -> tuple[dict[str, Any], float, int]:
+    r"""
+    Turns drums into a pattern of the step sequencer: those of a recording or a MIDI file are transcribed, and a groove file
+    has steps already.
+
+    Args:
+        file (`str`): the file.
+        start (`float`): seconds to skip at the beginning of a recording or a MIDI file.
+        separate (`bool`): whether to separate the drums from a full mix.
+        beats_per_bar (`int`): beats per bar of the music, which are kept if the pattern has whole bars of them.
+
+    Returns:
+        `tuple` of the pattern, its tempo in BPM, and its beats per bar.
+
+    Raises:
+        [`FieldError`]: for an unusable file, one without drums or a beat, and a beat that the step sequencer can't show.
+    """
+    suffix = check_upload(file, "drums", DRUM_FILES)
+    with naming("drums", file):
+        if suffix == GROOVE_SUFFIX:
+            groove = read_groove(file)
+        else:
+            waveform, rate = _read_drums(file, start or 0.0, MIDI_DRUMS_RATE)
+            groove = extract_groove(waveform, rate, separate_drums=separate and suffix in AUDIO_SUFFIXES)
+    pattern = pattern_from_groove(groove)
+    if not TEMPO[0] <= groove.bpm <= TEMPO[1]:
+        raise _no_steps(f"{groove.bpm:g} BPM, but the tempo here has to be from {TEMPO[0]:g} to {TEMPO[1]:g} BPM")
+    if pattern["steps"] % (STEPS_PER_BEAT * beats_per_bar):
+        beats_per_bar = groove.beats_per_bar
+    logger.warning(f"The tempo and the time signature are now {groove.bpm:g} BPM and {beats_per_bar}/4.")
+    warn_of_partial_bars(pattern, beats_per_bar)
+    return pattern, groove.bpm, beats_per_bar
+
+
+def pattern_from_groove(groove: Groove) -> dict[str, Any]:
+    r"""
+    A groove as a pattern of the step sequencer. A warning reports drums and swing that the step sequencer lacks.
+
+    Raises:
+        [`FieldError`]: for a groove with another resolution, too many steps, or none of the drums of the step sequencer.
+    """
+    spread, rest = divmod(STEPS_PER_BEAT, groove.steps_per_beat)
+    if rest or (spread > 1 and groove.swing > 0.5):
+        names = {2: "eighths with swing", 3: "triplets"}
+        resolution = names.get(groove.steps_per_beat, f"{groove.steps_per_beat} steps per beat")
+        raise _no_steps(f"{resolution}, but the steps here are sixteenths")
+    steps = groove.num_steps * spread
+    if steps > MAX_STEPS:
+        raise _no_steps(f"{steps} steps, but at most {MAX_STEPS} are allowed here")
+    if missing := missing_drums(groove):
+        if len(missing) == len(groove.tracks):
+            raise _no_steps(f"only drums that are not available here: {', '.join(missing)}")
+        logger.warning(f"Some drums are not available here, and are left out: {', '.join(missing)}.")
+    swing = round((groove.swing - 0.5) * 6, 6)  # the inverse of `Settings.groove`
+    if swing > 1.05:
+        logger.warning(f"The swing is {groove.swing:.0%}, but at most 67% are possible here.")
+    pattern = empty_steps(steps)
+    for drum in groove.tracks.keys() - missing:
+        pattern["tracks"][drum.replace(" ", "_")][::spread] = map(to_velocity, groove.tracks[drum])
+    return check_steps({**pattern, "swing": min(swing, 1.0)})
+
+
+def _no_steps(reason: str) -> FieldError:
+    return FieldError("drums", f"This beat has {reason}. It can only be used as a recording.")
+
+
+def missing_drums(groove: Groove) -> list[str]:
+    """The drums of a groove that the step sequencer lacks."""
+    return [drum for drum in groove.tracks if drum.replace(" ", "_") not in TRACKS]
+
+
+def warn_of_partial_bars(pattern: dict[str, Any], beats_per_bar: int):
+    """Warns about a pattern that does not fill whole bars."""
+    beats = pattern["steps"] / STEPS_PER_BEAT
+    if beats % beats_per_bar:
+        logger.warning(f"The pattern has {beats:g} beats, but the time signature is {beats_per_bar}/4.")
+
+
 def write_drums(file: str | None, start: float | None, separate: bool, sampling_rate: int, folder: Path) -> Path:
     r"""
-    Writes a drum recording, or the rendered drums of a MIDI file, as the model receives it, for listening.
+    Writes a drum recording, or the rendered drums of a MIDI or groove file, as the model receives it, for listening.
 
     Args:
         file (`str`): the file.
@@ -224,18 +308,25 @@ def write_drums(file: str | None, start: float | None, separate: bool, sampling_
     start = start or 0.0
     suffix = check_upload(file, "drums", DRUM_FILES)
     with naming("drums", file):
-        if suffix in MIDI_SUFFIXES:
-            waveform, rate = drums_from_midi(file, MAX_USED_SECONDS, sampling_rate, start), sampling_rate
-        else:
-            waveform, rate = read_excerpt(file, "drums", start, MAX_USED_SECONDS)
-            if separate:
-                waveform, rate = separate_drums(waveform, rate)
+        waveform, rate = _read_drums(file, start, sampling_rate)
+        if separate and suffix in AUDIO_SUFFIXES:
+            waveform, rate = separate_drums(waveform, rate)
     waveform = resample(waveform, rate, sampling_rate).mean(dim=0)
     if float(waveform.abs().max()) < 1e-4:
         raise FieldError("drums", f"The recording is silent after {start:g} s.")
     path = folder / "drums.wav"
     soundfile.write(path, waveform.numpy(), sampling_rate, subtype="FLOAT")
     return path
+
+
+def _read_drums(file: str, start: float, sampling_rate: int) -> tuple[torch.Tensor, int]:
+    """The drums of a file from `start`, rendered at `sampling_rate` unless it is a recording: a waveform and its sampling rate."""
+    suffix = Path(file).suffix.lower()
+    if suffix in MIDI_SUFFIXES:
+        return drums_from_midi(file, MAX_USED_SECONDS, sampling_rate, start), sampling_rate
+    if suffix == GROOVE_SUFFIX:  # from its beginning, as in the pipeline
+        return read_groove(file).render(MAX_USED_SECONDS, sampling_rate), sampling_rate
+    return read_excerpt(file, "drums", start, MAX_USED_SECONDS)
 
 
 def measure_recording(path: str | None, field: str) -> float:
@@ -307,6 +398,7 @@ def readable(message: str) -> str:
     """
     if message.startswith("`"):
         message = message.split("`: ", 1)[-1]
+    message = _GROOVE_HINT.sub("", message).replace("`audio`", "the recording")
     # Names of arguments are between backticks.
     parts = message.split("`")
     message = "".join(f"“{part}”" if index % 2 else part for index, part in enumerate(parts))

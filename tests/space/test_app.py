@@ -31,6 +31,10 @@ from .conftest import BACKBEAT, C_AM_F_G, MELODY
 
 
 gradio_client = pytest.importorskip("gradio_client")
+pytest.importorskip("gradio")
+
+from parts import check_steps  # noqa: E402
+
 
 REQUESTED = {
     "prompt": "80s pop, drums",
@@ -67,6 +71,8 @@ def test_every_endpoint_is_named_and_typed(client):
         "/chords_from_text",
         "/chords_from_file",
         "/drums_from_file",
+        "/pattern_from_file",
+        "/pattern_to_file",
         "/melody_from_file",
         "/preview_chords",
         "/preview_drums",
@@ -129,6 +135,14 @@ def test_controls_from_text_and_files_and_their_previews(client, tmp_path):
     settings.pop("format")
     (again,), _, _ = client.predict(**settings, recording=gradio_client.handle_file(recording), api_name="/generate")
     assert open(again, "rb").read() == open(wav, "rb").read()
+
+    # The same beat as steps, from the recording and from a file of the pattern
+    beat = client.predict(gradio_client.handle_file(drums), 0, False, 4, api_name="/pattern_from_file")
+    file = client.predict(BACKBEAT, 97.5, api_name="/pattern_to_file")
+    same = client.predict(gradio_client.handle_file(file), 0, False, 4, api_name="/pattern_from_file")
+    assert (list(beat[1:]), list(same)) == ([120, 4], [check_steps(BACKBEAT), 97.5, 4])
+    for drum in ("kick", "snare", "hat"):
+        assert np.array_equal(np.sign(beat[0]["tracks"][drum]), np.sign(BACKBEAT["tracks"][drum]))
 
     preview = client.predict(MELODY, 120, 4, api_name="/preview_melody")
     melody = client.predict(gradio_client.handle_file(preview), 0, True, 4.0, 120, api_name="/melody_from_file")

@@ -332,6 +332,7 @@ def test_drums_from_a_recording(open_window, tmp_path):
     window.find("#recording [data-testid^=waveform]").first.wait_for()
     window.make()
     window.expect_scores("^Chords:", "^Drums:")
+    archive = window.download("ZIP", tmp_path / "take.zip")
     window.find("#drum-file").get_by_label("Clear").click()
     window.find("#recording [data-testid^=waveform]").first.wait_for(state="detached")
     window.make()
@@ -341,6 +342,79 @@ def test_drums_from_a_recording(open_window, tmp_path):
         window.find("#any-drum-file").click()
     chooser.value.set_files(ROOT / "tests/fixtures/cases/hum.webm")
     window.find("#recording [data-testid^=waveform]").first.wait_for()
+
+    # The settings in the ZIP bring the recording back, and it can be edited as steps.
+    other = open_window()
+    other.find("#load button").first.click()
+    other.upload("#settings-file", archive)
+    other.page.get_by_text("Loaded take.zip.").wait_for()
+    other.page.get_by_role("tab", name="Drums").click()
+    other.find("#edit-drums").click()
+    expect(other.page.get_by_label("number input for Tempo (BPM)")).to_have_value("116")
+    expect(other.find("#steps .step[data-track='0'][data-step='12']")).to_have_attribute("data-state", "accent")
+    expect(other.find("#steps .step[data-track='0'][data-step='13']")).to_have_attribute("data-state", "off")
+
+
+def test_a_recorded_beat_is_edited_as_steps(open_window, tmp_path):
+    from diffusers_jasco.controls.drum_machine import GROOVES, read_groove
+
+    def step(track: int, number: int):
+        return window.find(f"#steps .step[data-track='{track}'][data-step='{number}']")
+
+    path = tmp_path / "beat.wav"
+    soundfile.write(path, GROOVES["reggaeton"].render(10.0, 32000)[0].numpy(), 32000)
+    window = open_window()
+    tempo = window.page.get_by_label("number input for Tempo (BPM)")
+    window.tab("Drums")
+    window.choose("Start from a groove", "disco")
+    window.find("#drums-from").get_by_text("Recording", exact=True).click()
+    window.upload("#drum-file", path)
+    window.find("#recording [data-testid^=waveform]").first.wait_for()
+    window.find("#edit-drums").click()
+    # The pattern appears, and the page has its tempo.
+    expect(step(1, 3)).to_have_attribute("data-state", "accent")
+    expect(step(2, 3)).to_have_attribute("data-state", "off")
+    expect(tempo).to_have_value("94")
+    expect(window.page.get_by_text("The tempo and the time signature are now 94 BPM and 4/4.")).to_be_visible()
+    expect(window.page.get_by_label("Start from a groove", exact=True)).to_have_value("")
+    # It can be edited, undone, and saved.
+    step(4, 15).click()
+    with window.page.expect_download() as download:
+        window.find("#save-pattern").click()
+    download.value.save_as(tmp_path / "saved.groove.json")
+    assert download.value.suggested_filename == "pattern.groove.json"
+    expect(window.page.get_by_text("Saved pattern")).not_to_be_visible()
+    saved = read_groove(tmp_path / "saved.groove.json")
+    assert saved.bpm == 94 and list(saved.tracks) == ["kick", "snare", "hat", "clap"]
+    assert [velocity > 0 for velocity in saved.tracks["snare"]] == [
+        char == "x" for char in GROOVES["reggaeton"].tracks["snare"]
+    ]
+    for _ in range(2):
+        window.find("#steps").get_by_role("button", name="Undo (Ctrl+Z)").click()
+    expect(step(1, 3)).to_have_attribute("data-state", "off")  # the preset
+    window.make()
+    window.expect_scores("^Chords:", "^Drums:")
+
+    def load(name: str, content: dict):
+        (tmp_path / name).write_text(json.dumps(content))
+        with window.page.expect_file_chooser() as chooser:
+            window.find("#load-pattern").click()
+        chooser.value.set_files(tmp_path / name)
+
+    # A file in another time signature, with a tempo between two whole numbers
+    load("waltz.groove.json", {"tracks": {"kick": "x..........." * 3, "ride": "x..." * 9}, "bpm": 151.25})
+    expect(step(0, 24)).to_have_attribute("data-state", "accent")
+    expect(window.find("#steps select")).to_have_value("36")
+    expect(tempo).to_have_value("151.25")
+    expect(window.page.get_by_text("are left out: ride.")).to_be_visible()
+    window.tab("Chords")
+    window.evaluate("document.querySelectorAll('#timeline .measure').length", 9)
+    window.tab("Drums")
+    # A file that has no steps in the sequencer changes nothing.
+    load("shuffle.groove.json", {"tracks": {"kick": "x..x..x..x.."}, "steps_per_beat": 3})
+    expect(window.page.get_by_role("alert").filter(has_text="shuffle.groove.json")).to_have_count(0)
+    expect(window.page.get_by_role("alert").filter(has_text="This beat has triplets")).to_be_visible()
+    expect(step(0, 24)).to_have_attribute("data-state", "accent")
 
 
 def test_a_part_of_a_recording_is_made_anew(open_window, tmp_path):

@@ -16,6 +16,7 @@
 """Tests of typed text and uploads: chords on the timeline, a melody on the piano roll, drums for listening."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -25,15 +26,17 @@ import soundfile
 pytest.importorskip("gradio")
 
 import uploads  # noqa: E402
-from diffusers_jasco.controls.drum_machine import GROOVES  # noqa: E402
+from diffusers_jasco.controls.drum_machine import GROOVES, Groove, play_hits, read_groove  # noqa: E402
 from diffusers_jasco.controls.previews import preview_chords, preview_melody  # noqa: E402
 from parts import capitalize_chords  # noqa: E402
-from settings import FieldError  # noqa: E402
+from settings import FieldError, Settings  # noqa: E402
 from uploads import (  # noqa: E402
     chords_from_file,
     chords_from_text,
     collected_warnings,
     melody_from_file,
+    pattern_from_file,
+    pattern_from_groove,
     read_recording,
     write_drums,
 )
@@ -168,6 +171,142 @@ def test_drums_of_a_midi_file(tmp_path):
     assert rate == 16000 and np.abs(drums[:16000]).max() > 0.1
     with pytest.raises(FieldError, match="named_melody.mid has no drums"):
         write_drums(str(ROOT / "tests/fixtures/cases/named_melody.mid"), 0, False, 16000, tmp_path)
+
+
+def write_groove(path, groove: Groove) -> str:
+    path.write_text(json.dumps(asdict(groove)))
+    return str(path)
+
+
+def steps_of(pattern: dict) -> dict[str, list[bool]]:
+    return {drum: [velocity > 0 for velocity in steps] for drum, steps in pattern["tracks"].items()}
+
+
+def test_a_recorded_beat_becomes_steps(tmp_path):
+    """With its tempo, its time signature, and its swing."""
+    disco = write_wav(tmp_path / "disco.wav", GROOVES["disco"].render(10.0, RATE))
+    with collected_warnings() as warnings:
+        assert pattern_from_file(disco, 0, False, 4) == (pattern_from_groove(GROOVES["disco"]), 116.0, 4)
+    assert warnings == ["The tempo and the time signature are now 116 BPM and 4/4."]
+    waltz = write_wav(tmp_path / "waltz.wav", GROOVES["waltz"].render(10.0, RATE))
+    pattern, tempo, beats_per_bar = pattern_from_file(waltz, 0, False, 4)
+    assert (steps_of(pattern), tempo, beats_per_bar) == (steps_of(pattern_from_groove(GROOVES["waltz"])), 144.0, 3)
+    swinging = Groove(GROOVES["disco"].tracks, 100, swing=0.6)
+    pattern, *_ = pattern_from_file(write_wav(tmp_path / "swing.wav", swinging.render(10.0, RATE)), 0, False, 4)
+    assert pattern["swing"] == pytest.approx(0.6, abs=0.1)
+    # The steps swing as the recording does.
+    onsets = Settings(drums="pattern", pattern=pattern, tempo=100.0).groove().onsets(4.0)
+    assert np.allclose(onsets, swinging.onsets(4.0), atol=0.003)
+
+
+def test_the_beat_of_a_full_mix_becomes_steps(tmp_path):
+    drums = GROOVES["rock backbeat"].render(8.0, RATE)
+    chords = preview_chords([("C", 0), ("F", 2), ("Am", 4), ("G", 6)], 8.0, RATE)
+    mix = write_wav(tmp_path / "mix.wav", 0.7 * drums + 0.3 * chords)
+    pattern, tempo, beats_per_bar = pattern_from_file(mix, 0, True, 4)
+    assert (tempo, beats_per_bar, pattern["steps"]) == (116.0, 4, 16)
+    found, expected = steps_of(pattern), steps_of(pattern_from_groove(GROOVES["rock backbeat"]))
+    assert (found["kick"], found["snare"]) == (expected["kick"], expected["snare"])
+
+
+def test_the_beat_of_a_midi_file_becomes_steps():
+    pattern, tempo, _ = pattern_from_file(str(ROOT / "tests/fixtures/cases/drums_channel_10.mid"), 0, True, 4)
+    assert any(pattern["tracks"]["kick"]) and any(pattern["tracks"]["snare"]) and 40 <= tempo <= 240
+
+
+def test_recordings_without_a_beat_have_no_steps(tmp_path):
+    chords = write_wav(tmp_path / "chords.wav", preview_chords([("C", 0), ("F", 2)], 4.0, RATE))
+    with pytest.raises(FieldError, match=r"^No drum hits were found in the recording: give a recording with drums\.$"):
+        pattern_from_file(chords, 0, False, 4)
+    hiss = write_wav(tmp_path / "noise.wav", 0.2 * np.random.default_rng(0).standard_normal((1, 10 * RATE)))
+    with pytest.raises(FieldError, match=r"^The drums do not repeat a pattern.* Use an excerpt\.$") as error:
+        pattern_from_file(hiss, 0, False, 4)
+    assert error.value.field == "drums"
+    once = write_wav(tmp_path / "once.wav", play_hits([("kick", 3.0, 1.0)], 8.0, RATE)[None])
+    with collected_warnings() as warnings:
+        pattern_from_file(once, 0, False, 4)
+    assert "The groove may not be that of the drums" in warnings[0]
+    # The page has no fields for these arguments.
+    assert "bpm" not in "".join(warnings)
+
+
+def test_a_groove_file_becomes_steps_or_a_recording(tmp_path):
+    groove = Groove({"kick": "x.o.", "open hat": "..x."}, 97.5, steps_per_beat=2)
+    path = write_groove(tmp_path / "loop.groove.json", groove)
+    pattern, tempo, beats_per_bar = pattern_from_file(path, 0, False, 4)
+    assert (pattern["steps"], tempo, beats_per_bar) == (8, 97.5, 2)
+    assert pattern["tracks"]["kick"] == [1.0, 0, 0, 0, 0.5, 0, 0, 0]
+    assert pattern["tracks"]["open_hat"] == [0, 0, 0, 0, 1.0, 0, 0, 0]
+    # Recordings may have any resolution and all drums.
+    for name in ("loop", "shuffle", "bossa nova"):
+        groove = GROOVES.get(name, groove)
+        path = write_groove(tmp_path / f"{name}.groove.json", groove)
+        drums, _ = soundfile.read(write_drums(path, 0, True, 16000, tmp_path), dtype="float32")
+        assert np.array_equal(drums[: 8 * 16000], groove.render(8.0, 16000)[0]), name
+    broken = tmp_path / "broken.groove.json"
+    broken.write_text('{"tracks": {"gong": "x..."}}')
+    for read in (
+        lambda: pattern_from_file(str(broken), 0, False, 4),
+        lambda: write_drums(str(broken), 0, False, 16000, tmp_path),
+    ):
+        with pytest.raises(FieldError, match="^broken.groove.json: “tracks”: unknown drum 'gong'"):
+            read()
+
+
+def test_a_pattern_is_saved_as_a_groove_file():
+    import actions
+
+    pattern = {**pattern_from_groove(GROOVES["boom bap"]), "swing": 0.45}
+    file = actions.pattern_to_file(pattern, 93.5)
+    assert read_groove(file) == Settings(drums="pattern", pattern=pattern, tempo=93.5).groove()
+    assert pattern_from_file(file, 0, False, 4) == (pattern, 93.5, 4)
+    with pytest.raises(FieldError, match="There are no hits yet"):
+        actions.pattern_to_file(Settings().pattern, 120.0)
+
+
+@pytest.mark.parametrize(
+    "groove, message",
+    [
+        (GROOVES["shuffle"], "This beat has triplets, but the steps here are sixteenths. It can only be used as a"),
+        (
+            Groove({"kick": "x.x."}, swing=0.6, steps_per_beat=2),
+            "This beat has eighths with swing, but the steps here",
+        ),
+        (Groove({"kick": "x" * 6}, steps_per_beat=6), "This beat has 6 steps per beat, but the steps here are"),
+        (Groove({"kick": "x..." * 20}), "This beat has 80 steps, but at most 64 are allowed here"),
+        (
+            Groove({"ride": "x...", "shaker": "xxxx"}),
+            "This beat has only drums that are not available here: ride, sha",
+        ),
+        (Groove({"kick": "x..."}, 300), "This beat has 300 BPM, but the tempo here has to be from 40 to 240 BPM"),
+    ],
+)
+def test_grooves_that_the_step_sequencer_cannot_show(tmp_path, groove, message):
+    with pytest.raises(FieldError, match=message) as error:
+        pattern_from_file(write_groove(tmp_path / "loop.groove.json", groove), 0, False, 4)
+    assert error.value.field == "drums"
+
+
+def test_parts_of_a_groove_that_are_left_out_are_reported():
+    with collected_warnings() as warnings:
+        pattern = pattern_from_groove(Groove({"kick": "x...", "ride": "x.x.", "cowbell": "x..."}, swing=0.75))
+    assert pattern["tracks"]["kick"] == [1.0, 0, 0, 0] and pattern["swing"] == 1.0
+    assert warnings == [
+        "Some drums are not available here, and are left out: ride, cowbell.",
+        "The swing is 75%, but at most 67% are possible here.",
+    ]
+
+
+@pytest.mark.parametrize(
+    "beats, before, after, remark",
+    [(4, 4, 4, None), (6, 4, 3, None), (6, 2, 2, None), (8, 3, 4, None), (5, 5, 5, None), (5, 3, 4, "has 5 beats")],
+)
+def test_the_time_signature_of_a_pattern(tmp_path, beats, before, after, remark):
+    """It changes only where the pattern does not have whole bars."""
+    path = write_groove(tmp_path / "loop.groove.json", Groove({"kick": "x..." * beats}))
+    with collected_warnings() as warnings:
+        assert pattern_from_file(path, 0, False, before)[2] == after
+    assert [remark in warning for warning in warnings[1:]] == [True] * (remark is not None)
 
 
 def test_silence_has_no_chords_melody_or_drums(tmp_path):

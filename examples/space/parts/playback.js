@@ -44,7 +44,7 @@ function makeTransport({ length, schedule, move, loop = false }) {
   const clock = () => audio().context.currentTime;
 
   function tick() {
-    if (!root.isConnected) return stop();
+    if (!root.checkVisibility()) return stop();
     const horizon = (clock() + LOOK_AHEAD - start) / second;
     const end = length();
     while (next < horizon && (loop || next < end)) {
