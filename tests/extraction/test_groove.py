@@ -167,6 +167,18 @@ def test_a_given_tempo_is_kept():
         assert estimate.bpm == bpm and estimate.tracks == groove.tracks
 
 
+@pytest.mark.parametrize("name", ["funk", "drum and bass", "waltz"])
+def test_a_given_tempo_keeps_the_beginning_and_the_meter_of_a_loop(name):
+    groove = GROOVES[name]
+    hits = groove.hits(groove.seconds)
+    for bpm in (groove.bpm, round(1.004 * groove.bpm, 1)):
+        estimate = groove_from_hits(hits, bpm=bpm, duration=groove.seconds)
+        assert estimate == replace(groove, bpm=bpm)
+    # Its duration does not matter at a tempo with which it has no whole number of beats.
+    other = groove_from_hits(hits, bpm=0.9 * groove.bpm, duration=groove.seconds)
+    assert other == groove_from_hits(hits, bpm=0.9 * groove.bpm)
+
+
 def test_a_loop_of_two_beats_is_not_filled_up():
     groove = Groove({"kick": "x.......", "snare": "....x..."}, 120)
     assert groove_from_hits(groove.hits(1.0), duration=1.0).tracks == groove.tracks

@@ -121,7 +121,8 @@ def groove_from_hits(
             are any; otherwise, kicks, snares and the first hit decide.
         bars, bpm, beats_per_bar, velocities: as [`extract_groove`].
         duration (`float`, *optional*):
-            Duration of the recording in seconds, which gives the tempo of a loop that was cut to whole bars.
+            Duration of the recording in seconds, which gives the tempo of a loop that was cut to whole bars. Its pattern
+            begins where the loop begins.
 
     Returns:
         [`Groove`]: the pattern.
@@ -317,6 +318,7 @@ _MULTIPLES = {1.0: 0.0, 2.0: -2.0, 0.5: -1.0, 1.5: -4.0, 2 / 3: -6.0, 0.75: -9.0
 # Beats of loops of whole bars.
 _LOOPS = {4: 5.0, 8: 5.0, 16: 5.0, 32: 5.0, 2: 3.0, 3: 2.0, 6: 2.0, 12: 2.0, 24: 2.0}
 _TRACKED = 2.0  # for loops at the tempo of the beat tracker
+_SAME_TEMPO = 0.01  # largest difference of a loop's tempo from a given one
 _FASTEST_ESTIMATE = 240.0  # beats per minute
 _USUAL_TEMPO = 115.0
 _TEMPO_SPREAD = 0.4  # octaves
@@ -351,20 +353,21 @@ def _find_feel(
         scaled = ((_scale(base, multiple), prior) for multiple, prior in _MULTIPLES.items())
         fastest = max(_FASTEST_ESTIMATE, base.bpm)
         candidates = [(clock, prior) for clock, prior in scaled if len(clock.times) > 1 and clock.bpm <= fastest]
-    if bpm is None and duration is not None and starts[0] < _AT_ONCE:
+    tracked = beats.tempo if bpm is None else bpm
+    if duration is not None and starts[0] < _AT_ONCE:
         for number, prior in _LOOPS.items():
             tempo = 60 * number / duration
             if number % (beats_per_bar or 1):
                 continue
-            if SLOWEST <= tempo <= _FASTEST_ESTIMATE:
-                prior += _TRACKED * (beats.tempo is not None and abs(tempo / beats.tempo - 1) < 0.04)
+            if SLOWEST <= tempo <= _FASTEST_ESTIMATE if bpm is None else abs(tempo / bpm - 1) < _SAME_TEMPO:
+                prior += _TRACKED * (tracked is not None and abs(tempo / tracked - 1) < 0.04)
                 candidates.append((_Feel(np.arange(2) * duration / number, loop=number), prior))
     best = None
     for clock, prior in candidates:
         if not SLOWEST <= round(clock.bpm, 6) <= FASTEST:
             continue
         feel = _fit_steps(clock, onsets)
-        if feel.loop and feel.steps_per_beat % 3 == 0 and _is_other_level(feel.bpm, beats.tempo):
+        if feel.loop and feel.steps_per_beat % 3 == 0 and _is_other_level(feel.bpm, tracked):
             # Steps of the same length are sixteenths at the tempo of the beat tracker: a duration of whole bars is chance.
             continue
         score = feel.likelihood + prior + _tempo_prior(clock.bpm)
