@@ -40,7 +40,7 @@ from diffusers_jasco.extraction import extract_chords, extract_groove, extract_m
 from diffusers_jasco.inputs import InputError, read_chords
 from diffusers_jasco.utils.errors import list_names
 from parts import MAX_STEPS, STEPS_PER_BEAT, TRACKS, capitalize_chords, check_steps, empty_steps
-from settings import DURATION, TEMPO, FieldError, check_chords, count_bars
+from settings import BEATS_PER_BAR, DURATION, TEMPO, FieldError, check_chords, count_bars
 
 
 MAX_UPLOAD = 25  # MB
@@ -219,7 +219,9 @@ def pattern_from_file(
         file (`str`): the file.
         start (`float`): seconds to skip at the beginning of a recording or a MIDI file.
         separate (`bool`): whether to separate the drums from a full mix.
-        beats_per_bar (`int`): beats per bar of the music, which are kept if the pattern has whole bars of them.
+        beats_per_bar (`int`):
+            Beats per bar of the music, which are kept if the pattern has whole bars of them, or a bar whole repetitions of
+            the pattern.
 
     Returns:
         `tuple` of the pattern, its tempo in BPM, and its beats per bar.
@@ -237,8 +239,8 @@ def pattern_from_file(
     pattern = pattern_from_groove(groove)
     if not TEMPO[0] <= groove.bpm <= TEMPO[1]:
         raise _no_steps(f"{groove.bpm:g} BPM, but the tempo here has to be from {TEMPO[0]:g} to {TEMPO[1]:g} BPM")
-    if pattern["steps"] % (STEPS_PER_BEAT * beats_per_bar):
-        beats_per_bar = groove.beats_per_bar
+    usual = beats_per_bar, groove.beats_per_bar, *range(BEATS_PER_BAR[0], BEATS_PER_BAR[1] + 1)
+    beats_per_bar = next((beats for beats in usual if _fits_bars(pattern, beats)), beats_per_bar)
     logger.warning(f"The tempo and the time signature are now {groove.bpm:g} BPM and {beats_per_bar}/4.")
     warn_of_partial_bars(pattern, beats_per_bar)
     return pattern, groove.bpm, beats_per_bar
@@ -249,7 +251,7 @@ def pattern_from_groove(groove: Groove) -> dict[str, Any]:
     A groove as a pattern of the step sequencer. A warning reports drums and swing that the step sequencer lacks.
 
     Raises:
-        [`FieldError`]: for a groove with another resolution, too many steps, or none of the drums of the step sequencer.
+        [`FieldError`]: for a groove with another resolution, too many steps, or no hits of drums of the step sequencer.
     """
     spread, rest = divmod(STEPS_PER_BEAT, groove.steps_per_beat)
     if rest or (spread > 1 and groove.swing > 0.5):
@@ -259,15 +261,18 @@ def pattern_from_groove(groove: Groove) -> dict[str, Any]:
     steps = groove.num_steps * spread
     if steps > MAX_STEPS:
         raise _no_steps(f"{steps} steps, but at most {MAX_STEPS} are allowed here")
+    hit = _hit_drums(groove)
+    if not hit:
+        raise FieldError("drums", "This beat has no hits.")
     if missing := missing_drums(groove):
-        if len(missing) == len(groove.tracks):
+        if missing == hit:
             raise _no_steps(f"only drums that are not available here: {', '.join(missing)}")
         logger.warning(f"Some drums are not available here, and are left out: {', '.join(missing)}.")
     swing = round((groove.swing - 0.5) * 6, 6)  # the inverse of `Settings.groove`
     if swing > 1.05:
         logger.warning(f"The swing is {groove.swing:.0%}, but at most 67% are possible here.")
     pattern = empty_steps(steps)
-    for drum in groove.tracks.keys() - missing:
+    for drum in set(hit) - set(missing):
         pattern["tracks"][drum.replace(" ", "_")][::spread] = map(to_velocity, groove.tracks[drum])
     return check_steps({**pattern, "swing": min(swing, 1.0)})
 
@@ -277,15 +282,25 @@ def _no_steps(reason: str) -> FieldError:
 
 
 def missing_drums(groove: Groove) -> list[str]:
-    """The drums of a groove that the step sequencer lacks."""
-    return [drum for drum in groove.tracks if drum.replace(" ", "_") not in TRACKS]
+    """The drums of a groove that are hit, but not in the step sequencer."""
+    return [drum for drum in _hit_drums(groove) if drum.replace(" ", "_") not in TRACKS]
+
+
+def _hit_drums(groove: Groove) -> list[str]:
+    return [drum for drum, steps in groove.tracks.items() if any(map(to_velocity, steps))]
 
 
 def warn_of_partial_bars(pattern: dict[str, Any], beats_per_bar: int):
-    """Warns about a pattern that does not fill whole bars."""
-    beats = pattern["steps"] / STEPS_PER_BEAT
-    if beats % beats_per_bar:
+    """Warns about a pattern whose repetitions do not begin with the bars."""
+    if not _fits_bars(pattern, beats_per_bar):
+        beats = pattern["steps"] / STEPS_PER_BEAT
         logger.warning(f"The pattern has {beats:g} beats, but the time signature is {beats_per_bar}/4.")
+
+
+def _fits_bars(pattern: dict[str, Any], beats_per_bar: int) -> bool:
+    """Whether a pattern has whole bars, or a bar whole patterns, as in `Groove.check_beats_per_bar`."""
+    bar = STEPS_PER_BEAT * beats_per_bar
+    return pattern["steps"] % bar == 0 or bar % pattern["steps"] == 0
 
 
 def write_drums(file: str | None, start: float | None, separate: bool, sampling_rate: int, folder: Path) -> Path:

@@ -234,7 +234,7 @@ def test_a_groove_file_becomes_steps_or_a_recording(tmp_path):
     groove = Groove({"kick": "x.o.", "open hat": "..x."}, 97.5, steps_per_beat=2)
     path = write_groove(tmp_path / "loop.groove.json", groove)
     pattern, tempo, beats_per_bar = pattern_from_file(path, 0, False, 4)
-    assert (pattern["steps"], tempo, beats_per_bar) == (8, 97.5, 2)
+    assert (pattern["steps"], tempo, beats_per_bar) == (8, 97.5, 4)
     assert pattern["tracks"]["kick"] == [1.0, 0, 0, 0, 0.5, 0, 0, 0]
     assert pattern["tracks"]["open_hat"] == [0, 0, 0, 0, 1.0, 0, 0, 0]
     # Recordings may have any resolution and all drums.
@@ -278,6 +278,11 @@ def test_a_pattern_is_saved_as_a_groove_file():
             Groove({"ride": "x...", "shaker": "xxxx"}),
             "This beat has only drums that are not available here: ride, sha",
         ),
+        (
+            Groove({"kick": "....", "ride": "x..."}),
+            "This beat has only drums that are not available here: ride. It",
+        ),
+        (Groove({"kick": "....", "ride": "...."}), "This beat has no hits.$"),
         (Groove({"kick": "x..."}, 300), "This beat has 300 BPM, but the tempo here has to be from 40 to 240 BPM"),
     ],
 )
@@ -289,7 +294,9 @@ def test_grooves_that_the_step_sequencer_cannot_show(tmp_path, groove, message):
 
 def test_parts_of_a_groove_that_are_left_out_are_reported():
     with collected_warnings() as warnings:
-        pattern = pattern_from_groove(Groove({"kick": "x...", "ride": "x.x.", "cowbell": "x..."}, swing=0.75))
+        pattern = pattern_from_groove(
+            Groove({"kick": "x...", "ride": "x.x.", "tom": "....", "cowbell": "x..."}, swing=0.75)
+        )
     assert pattern["tracks"]["kick"] == [1.0, 0, 0, 0] and pattern["swing"] == 1.0
     assert warnings == [
         "Some drums are not available here, and are left out: ride, cowbell.",
@@ -299,10 +306,15 @@ def test_parts_of_a_groove_that_are_left_out_are_reported():
 
 @pytest.mark.parametrize(
     "beats, before, after, remark",
-    [(4, 4, 4, None), (6, 4, 3, None), (6, 2, 2, None), (8, 3, 4, None), (5, 5, 5, None), (5, 3, 4, "has 5 beats")],
+    [
+        *((4, 4, 4, None), (6, 4, 3, None), (6, 2, 2, None), (8, 3, 4, None), (5, 5, 5, None), (5, 3, 5, None)),
+        # Bars have whole repetitions of the pattern.
+        *((1, 3, 3, None), (2, 4, 4, None), (3, 6, 6, None), (2, 3, 2, None)),
+        (11, 4, 4, "has 11 beats"),
+    ],
 )
 def test_the_time_signature_of_a_pattern(tmp_path, beats, before, after, remark):
-    """It changes only where the pattern does not have whole bars."""
+    """It changes only where the repetitions of the pattern do not begin with the bars."""
     path = write_groove(tmp_path / "loop.groove.json", Groove({"kick": "x..." * beats}))
     with collected_warnings() as warnings:
         assert pattern_from_file(path, 0, False, before)[2] == after
