@@ -25,7 +25,16 @@ from diffusers.utils import logging as diffusers_logging
 from diffusers_jasco.evaluation.metrics.separation import sdr, si_sdr, suppression
 from diffusers_jasco.extraction import drums as drums_module
 from diffusers_jasco.extraction import separate_drums
-from diffusers_jasco.extraction.drum_mask import HOP, NUM_BINS, DrumMaskModel
+from diffusers_jasco.extraction.drum_mask import (
+    HOP,
+    LOW_BINS,
+    NUM_BINS,
+    TONE_BINS,
+    DrumMaskModel,
+    _long_spectrum,
+    _predictions,
+    spectrogram,
+)
 
 from ..evaluation.clips import play_chords
 
@@ -111,21 +120,61 @@ def test_block_size_does_not_affect_the_result(beat, chords, monkeypatch, frames
     torch.testing.assert_close(builtin(mix), whole, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("dilations", [{}, {"dilations": (1,), "low_dilations": (2, 4, 8)}])
-def test_drums_depend_only_on_their_context(dilations):
+def random_model(**options) -> DrumMaskModel:
+    """A small network with random weights."""
     torch.manual_seed(0)
-    model = DrumMaskModel(num_bands=32, channels=(2, 3, 4, 5), low_channels=4, **dilations).eval()
+    return DrumMaskModel(num_bands=32, channels=(2, 3, 4, 5), low_channels=4, **options).eval()
+
+
+# The mask has the longest context with the second options, the network of the lowest bins with the others.
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"low_dilations": (1,), "low_span": 1}, {"dilations": (1,), "low_dilations": (2, 4, 8)}],
+)
+def test_drums_depend_only_on_their_context(options):
+    model = random_model(**options)
     spectrum = torch.randn(1, 4 * model.context, NUM_BINS, dtype=torch.complex64, requires_grad=True)
-    frame = 2 * model.context + 1
-    model(spectrum)[0, frame].abs().sum().backward()
-    used = spectrum.grad[0].abs().amax(dim=1).nonzero()
-    assert 0 < used.min() and used.max() < len(spectrum[0]) - 1, "the input has to be longer than the context"
-    assert frame - used.min() <= model.context and used.max() - frame <= model.context
+    drums = model(spectrum)[0]
+    for frame in range(2 * model.context, 2 * model.context + 4):
+        (gradient,) = torch.autograd.grad(drums[frame].abs().sum(), spectrum, retain_graph=True)
+        used = gradient[0].abs().amax(dim=1).nonzero()
+        assert 0 < used.min() and used.max() < len(spectrum[0]) - 1, "the input has to be longer than the context"
+        assert frame - used.min() <= model.context and used.max() - frame <= model.context
 
 
-def test_the_result_scales_with_the_level(beat, chords):
+def test_blocks_include_their_context(beat, chords, monkeypatch):
+    """With a short context, so that most of the recording is outside of it."""
+    model = random_model(dilations=(), low_dilations=(), low_span=0)
+    monkeypatch.setattr(drums_module, "_builtin_model", lambda: model)
+    mix = (beat + chords)[:, : 3 * RATE]
+    assert mix.shape[1] > 5 * model.context * HOP
+    whole = builtin(mix)
+    monkeypatch.setattr(drums_module, "_BLOCK", 16)
+    torch.testing.assert_close(builtin(mix), whole, atol=1e-5, rtol=0)
+
+
+def test_examples_of_a_batch_are_independent(beat, chords):
+    model = random_model(low_span=4)
+    spectra = spectrogram(torch.cat([beat, 0.1 * chords])[:, :RATE])
+    with torch.no_grad():
+        torch.testing.assert_close(model(spectra), torch.cat([model(spectrum[None]) for spectrum in spectra]))
+
+
+@pytest.mark.parametrize("frequency", [55.0, 110.0, 440.0])
+def test_sustained_tones_are_predicted_from_both_sides(frequency):
+    """For each window and direction, to -20 dB."""
+    tone = torch.sin(2 * math.pi * frequency * torch.arange(2 * RATE) / RATE)[None]
+    mix = spectrogram(tone)[:, :, :LOW_BINS]
+    predictions = _predictions(mix, _long_spectrum(mix))[:, 40:-40].unbind(2)
+    mix = mix[:, 40:-40, :TONE_BINS]
+    assert len(predictions) == 4
+    for prediction in predictions:
+        assert (prediction - mix).abs().square().sum() < 0.01 * mix.abs().square().sum()
+
+
+def test_the_result_scales_with_the_level_and_polarity(beat, chords):
     mix = beat + chords
-    torch.testing.assert_close(builtin(0.001 * mix), 0.001 * builtin(mix), atol=1e-7, rtol=0)
+    torch.testing.assert_close(builtin(-0.001 * mix), -0.001 * builtin(mix), atol=1e-7, rtol=0)
     assert not builtin(torch.zeros(1, 1000)).any()
 
 

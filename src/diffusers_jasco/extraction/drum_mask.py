@@ -13,8 +13,8 @@
 # limitations under the License.
 
 """
-The built-in drum separator: a small network predicts a soft mask of the drums for each band of a spectrum above 1 kHz,
-and another one a complex mask for each bin below.
+The network of the built-in drum separator: above 1 kHz, a U-Net predicts a soft mask of the drums for each band; below,
+a second network predicts a complex mask for each bin.
 """
 
 from functools import lru_cache
@@ -30,15 +30,19 @@ from torch.nn import functional as F
 RATE = 32000  # Hz
 WINDOW, HOP = 2048, 512  # samples: 64 and 16 ms
 NUM_BINS = WINDOW // 2 + 1
-NOISE = (3 / 8 * WINDOW) ** 0.5  # about the magnitude of white noise with a root mean square of 1
-FLOOR = 1e-3  # magnitude floor: 60 dB below the recording's loudness
+NOISE = (3 / 8 * WINDOW) ** 0.5  # root mean square magnitude of white noise whose samples have a root mean square of 1
+FLOOR = 1e-3  # lowest magnitude in levels, relative to `NOISE`: -60 dB
 
-TIME_STRIDE = 4  # frames of the coarsest layer
+TIME_STRIDE = 4  # frames of the spectrum per frame of the coarsest layers
 
+# The lowest bins, as a spectrum of audio at 2 kHz
 LOW_BINS = 64  # up to 1 kHz
-LOW_WINDOW, LOW_HOP, LONG_WINDOW = 128, 32, 512  # samples at 2 kHz: 64, 16 and 256 ms
-LONG_BINS, TONE_BINS = 128, 32  # of the longer and of the shorter windows: up to 500 Hz
-SHORT_STEP, LONG_STEP, NUM_PREDICTIONS = 4, 12, 4  # frames by which tones are extrapolated: 64 and 192 ms
+LOW_WINDOW, LOW_HOP = 2 * LOW_BINS, 32  # samples at 2 kHz: 64 and 16 ms, as above
+LONG_WINDOW = 512  # samples at 2 kHz: 256 ms
+LONG_BINS = 128  # of the long windows: up to 500 Hz
+TONE_BINS = 32  # of the short windows: up to 500 Hz
+SHORT_STEP, LONG_STEP = 4, 12  # frames by which tones are extrapolated, in short and in long windows: 64 and 192 ms
+NUM_PREDICTIONS = 4  # forward and backward, in short and in long windows
 NUM_HEADS = 4  # of the attention
 
 
@@ -59,10 +63,10 @@ def _band_weights(num_bands: int) -> np.ndarray:
 def spectrogram(audio: torch.Tensor) -> torch.Tensor:
     r"""
     Args:
-        audio (`torch.Tensor` of shape `(batch, samples)`): at 32 kHz, a multiple of 512 samples.
+        audio (`torch.Tensor` of shape `(batch, samples)`): at 32 kHz.
 
     Returns:
-        `torch.Tensor` of shape `(batch, frames + 1, 1025)`: complex; frame `i` is centered on sample `512 i`.
+        `torch.Tensor` of shape `(batch, samples // 512 + 1, 1025)`: complex; frame `i` is centered on sample `512 i`.
     """
     window = torch.hann_window(WINDOW, device=audio.device)
     return torch.stft(
@@ -97,7 +101,7 @@ def _conv(in_channels: int, out_channels: int, kernel: int = 3, dilation: int = 
 
 
 class _Attention(nn.Module):
-    """Self-attention of frames that are at most `span` frames apart: repeated hits inform each other."""
+    """Self-attention between frames that are at most `span` frames apart, so that repeated hits inform each other."""
 
     def __init__(self, channels: int, span: int):
         super().__init__()
@@ -117,22 +121,24 @@ class _Attention(nn.Module):
 
 class _LowBand(nn.Module):
     """
-    Separates the lowest bins, where kick and bass overlap. Its layers connect all these bins, over several seconds. The
-    drums are the mix times a complex mask, plus predictions of sustained tones times complex gains, which subtract
-    a bass also where its phase cannot be seen in the mix.
+    Separates the lowest bins, where kick and bass overlap; each layer connects all of them. The estimate is the mix times
+    a complex mask, plus predictions of sustained tones times complex gains. The predictions can cancel a bass even where
+    a kick hides its phase in the mix.
     """
 
     def __init__(self, num_bands: int, channels: int, dilations: tuple[int, ...], span: int):
         super().__init__()
-        num_inputs = num_bands + LOW_BINS + LONG_BINS + 4 * LOW_BINS - 2 + 3 * NUM_PREDICTIONS * TONE_BINS
-        self.conv_in = _conv1d(num_inputs, channels, 3)
+        # Features, see `_low_features`: levels, phase differences, and three of each predicted bin.
+        num_levels, num_differences = num_bands + LOW_BINS + LONG_BINS, 2 * LOW_BINS + 2 * (LOW_BINS - 1)
+        num_predicted = NUM_PREDICTIONS * TONE_BINS
+        self.conv_in = _conv1d(num_levels + num_differences + 3 * num_predicted, channels, 3)
         layers: list[nn.Module] = [_conv1d(channels, channels, 3, dilation) for dilation in dilations]
         layers.insert(len(layers) // 2, _Attention(channels, span))
         self.middle = nn.ModuleList(layers)
-        self.conv_out = nn.Conv1d(channels, 3 * LOW_BINS + 2 * NUM_PREDICTIONS * TONE_BINS, 1)
+        self.conv_out = nn.Conv1d(channels, 3 * LOW_BINS + 2 * num_predicted, 1)
 
     def forward(self, spectrum: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
-        """The drums `(batch, frames, 64)` in a spectrum of this shape, for levels `(batch, frames, bands)`."""
+        """Maps a spectrum `(batch, frames, 64)` and levels `(batch, frames, bands)` to the drums `(batch, frames, 64)`."""
         long = _long_spectrum(spectrum)
         predictions = _predictions(spectrum, long)
         inputs = torch.cat([levels, *_low_features(spectrum, long, predictions)], dim=2)
@@ -142,7 +148,7 @@ class _LowBand(nn.Module):
         outputs = self.conv_out(hidden).float().transpose(1, 2)
         logits, real, imaginary, gains = outputs.split([*3 * [LOW_BINS], outputs.shape[2] - 3 * LOW_BINS], dim=2)
         mask = logits.sigmoid()
-        # Where there are only drums, the phase is that of the mix.
+        # Where the mask is 1, the mix is kept, with its phase.
         drums = spectrum * (1 + 4 * (1 - mask) * torch.complex(real, imaginary))
         gains = torch.complex(*gains.unflatten(2, (2, NUM_PREDICTIONS, TONE_BINS)).unbind(2))
         tones = (gains * predictions).sum(dim=2)
@@ -150,10 +156,12 @@ class _LowBand(nn.Module):
 
 
 def _levels(magnitudes: torch.Tensor) -> torch.Tensor:
+    """Decimal logarithms of magnitudes, from -1.5 (`FLOOR`); 1.5 is the level of `NOISE`."""
     return (magnitudes / NOISE).clamp(min=FLOOR).log10() + 1.5
 
 
 def _unit(values: torch.Tensor) -> torch.Tensor:
+    """Complex values scaled to magnitudes of about 1; values near 0 stay near 0."""
     return values / (values.abs() + 1e-3)
 
 
@@ -163,7 +171,7 @@ def _real(values: torch.Tensor) -> torch.Tensor:
 
 
 def _low_features(spectrum: torch.Tensor, long: torch.Tensor, predictions: torch.Tensor) -> list[torch.Tensor]:
-    """Features of the lowest bins `(batch, frames, features)` that do not change with the phase of the mix."""
+    """Features of the lowest bins, each `(batch, frames, features)`, nearly independent of the absolute phase."""
     # Phase differences between frames depend on the pitches of sustained notes; those between bins, on the times of
     # onsets.
     frames = _real(_unit(spectrum[:, 1:] * spectrum[:, :-1].conj()))
@@ -183,8 +191,8 @@ def _low_features(spectrum: torch.Tensor, long: torch.Tensor, predictions: torch
 
 def _long_spectrum(spectrum: torch.Tensor) -> torch.Tensor:
     """
-    The spectrum in windows of 256 ms, which resolve the pitches of a bass, `(batch, frames, 128)`: bins up to 500 Hz,
-    from the lowest bins `(batch, frames, 64)` of a spectrum.
+    Maps the lowest bins of a spectrum `(batch, frames, 64)` to bins up to 500 Hz `(batch, frames, 128)` in windows of
+    256 ms, which resolve the pitches of a bass.
     """
     # Noise has twice the magnitude in windows that are four times as long.
     return _resize_windows(spectrum, LOW_WINDOW, LONG_WINDOW)[:, :, :LONG_BINS] / 2
@@ -192,8 +200,8 @@ def _long_spectrum(spectrum: torch.Tensor) -> torch.Tensor:
 
 def _resize_windows(spectrum: torch.Tensor, window: int, other: int) -> torch.Tensor:
     """
-    The spectrum with other windows, in samples at 2 kHz: `(batch, frames, bins)` to `(batch, frames, other // 2 + 1)`.
-    Missing bins are 0.
+    Maps a spectrum `(batch, frames, bins)` in windows of `window` samples at 2 kHz to one in windows of `other` samples
+    `(batch, frames, other // 2 + 1)`. Missing higher bins are taken as 0.
     """
     num_frames = spectrum.shape[1]
     padded = F.pad(spectrum, (0, window // 2 + 1 - spectrum.shape[2])).transpose(1, 2)
@@ -205,8 +213,8 @@ def _resize_windows(spectrum: torch.Tensor, window: int, other: int) -> torch.Te
 
 def _predictions(spectrum: torch.Tensor, long: torch.Tensor) -> torch.Tensor:
     """
-    What the tones of past and of future frames predict for each frame, `(batch, frames, 4, 32)`: from both spectra, with
-    constant magnitudes and phase increments.
+    Predictions of sustained tones `(batch, frames, 4, 32)`: each frame is extrapolated from earlier and from later frames
+    of both spectra, with constant magnitudes and phase increments.
     """
     short = spectrum[:, :, :TONE_BINS]
     predictions = [_extrapolate(short, count) for count in (SHORT_STEP, -SHORT_STEP)]
@@ -217,7 +225,7 @@ def _predictions(spectrum: torch.Tensor, long: torch.Tensor) -> torch.Tensor:
 
 
 def _extrapolate(spectrum: torch.Tensor, count: int) -> torch.Tensor:
-    """Predicts frames `(batch, frames, bins)` from those `count` frames before, or after if `count` is negative."""
+    """Predicts frames `(batch, frames, bins)` from the ones `count` frames earlier, or later if `count` is negative."""
     advance = F.pad(_unit(spectrum[:, 1:] * spectrum[:, :-1].conj()), (0, 0, 1, 0))
     if count < 0:
         # From each frame to the next one.
@@ -231,15 +239,16 @@ def _extrapolate(spectrum: torch.Tensor, count: int) -> torch.Tensor:
 
 class DrumMaskModel(ModelMixin, ConfigMixin):
     r"""
-    A U-Net over bands and time that predicts a mask, and a network that predicts a complex mask up to 1 kHz.
+    Separates the spectrum of the drums from that of a mix. Above 1 kHz, a U-Net over bands and frames predicts a soft
+    mask; below, a second network predicts a complex mask and gains of sustained tones.
 
     Parameters:
-        num_bands (`int`, defaults to `160`): bands from 0 to 16 kHz.
+        num_bands (`int`, defaults to `160`): number of bands from 0 to 16 kHz, 8 to 483.
         channels (`tuple[int, ...]`, defaults to `(16, 24, 48, 64)`):
             Width of the U-Net at each scale. Each scale halves the bands; the last two also halve the frames.
         dilations (`tuple[int, ...]`, defaults to `(1, 2, 4)`): dilations in time of the residual layers at the
             coarsest scale.
-        low_channels (`int`, defaults to `256`): width of the network for the lowest bins.
+        low_channels (`int`, defaults to `256`): width of the network for the lowest bins, a multiple of 4.
         low_dilations (`tuple[int, ...]`, defaults to `(1, 2, 4, 8, 16, 32, 1, 2, 4, 8)`): dilations of its residual
             layers.
         low_span (`int`, defaults to `128`): frames on either side that the attention of this network attends to.
@@ -277,10 +286,14 @@ class DrumMaskModel(ModelMixin, ConfigMixin):
 
     @property
     def context(self) -> int:
-        """Frames on either side on which the drums depend, a multiple of 4."""
+        """Number of frames on either side on which a frame of the drums depends, a multiple of 4."""
+        # Convolutions of three frames at each resolution, and the alignment of coarse frames.
         finest, half, coarsest = 7, 3, 1 + sum(self.config.dilations)
         mask = TIME_STRIDE * (2 + coarsest) + finest + 2 * half
-        features = 1 + 2 * (10 + 2) + 12 + 1  # the longest: extrapolated tones
+        # Tones in long windows reach furthest: short windows are converted to long ones and back. Windows overlap if their
+        # centers are less than half of the sum of their lengths apart.
+        overlap = (LOW_WINDOW + LONG_WINDOW) // (2 * LOW_HOP) - 1
+        features = overlap + LONG_STEP + 1 + overlap
         low = features + 1 + sum(self.config.low_dilations) + self.config.low_span
         return -(-max(mask, low) // TIME_STRIDE) * TIME_STRIDE
 
@@ -303,7 +316,7 @@ class DrumMaskModel(ModelMixin, ConfigMixin):
         return _levels(spectrum.abs() @ (weights / weights.sum(dim=0)))
 
     def mask(self, levels: torch.Tensor) -> torch.Tensor:
-        """The mask `(batch, frames, 1025)` of the drums for the output of `levels`."""
+        """The mask `(batch, frames, 1025)` of the drums for the output of `levels`; `forward` uses it above 1 kHz."""
         num_frames = levels.shape[1]
         levels = F.pad(levels, (0, 0, 0, -num_frames % TIME_STRIDE))[:, None]
         position = self.position.expand(len(levels), -1, levels.shape[2], -1)

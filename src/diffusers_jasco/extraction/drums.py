@@ -51,15 +51,15 @@ def separate_drums(
 
     Args:
         audio (`str`, `os.PathLike`, `torch.Tensor` or `np.ndarray`, or a `list` of them):
-            A file, or a waveform `(samples,)` or `(channels, samples)`. It is read in blocks: apart from the result,
-            memory does not grow with its length.
+            A file, or a waveform `(samples,)` or `(channels, samples)`, whose channels are averaged. It is read in
+            blocks: apart from the result, memory does not grow with its length.
         sampling_rate (`int`, *optional*):
             Sampling rate of waveforms in Hz.
         method (`str`, defaults to `"auto"`):
             - `"demucs"`: htdemucs (Rouard et al., 2023), as in AudioCraft. Requires `pip install
               "diffusers-jasco[drums]"` and its weights, which are not downloaded automatically (the error message
               contains their URL and destination).
-            - `"builtin"`: a small network that ships with this package.
+            - `"builtin"`: a network that ships with this package.
             - `"auto"`: `"demucs"` if its package and weights are installed, otherwise `"builtin"`; the choice is
               logged.
         progress (`bool`, defaults to `False`):
@@ -70,10 +70,10 @@ def separate_drums(
         For a list of recordings, a list of tuples.
 
     Raises:
-        `FileNotFoundError`: if a file or Demucs' weights do not exist.
-        `ImportError`: if Demucs is not installed.
+        `FileNotFoundError`: if a file does not exist, or Demucs' weights for `"demucs"`.
+        `ImportError`: for `"demucs"` if Demucs is not installed.
         [`InputError`]: for input that is not audio, or an unknown method.
-        `ValueError`: if the weights are not those published by Demucs' authors.
+        `ValueError`: if the file of Demucs' weights is not the one published by its authors.
     """
     stream = DrumStream(audio, sampling_rate, method, progress)
     drums, start = torch.empty(1, stream.num_samples), 0
@@ -126,7 +126,7 @@ class DrumStream:
 
 class _Separator(NamedTuple):
     """
-    Maps samples `(samples,)` to drums `(samples,)`, in blocks of `size` samples with `context` more on either side.
+    Maps samples `(samples,)` to drums `(samples,)`, for blocks of `size` samples with `context` more on either side.
     """
 
     rate: int
@@ -156,7 +156,7 @@ def _blocks(stream: AudioStream, num_samples: int, size: int, context: int) -> I
 
 # 1. The built-in network
 
-_BLOCK = 768  # frames per forward pass: 12 s
+_BLOCK = 768  # frames per block, without its context: 12 s
 
 
 @lru_cache(maxsize=1)
@@ -172,7 +172,7 @@ def _builtin() -> _Separator:
         drums = model(drum_mask.spectrogram(samples[None]))
         return drum_mask.inverse_spectrogram(drums, len(samples))[0]
 
-    # The windows at a block's edges extend beyond it.
+    # The windows of both transforms add two frames each. Blocks have to start at a multiple of the stride.
     context = (model.context + drum_mask.TIME_STRIDE) * drum_mask.HOP
     return _Separator(drum_mask.RATE, _BLOCK * drum_mask.HOP, context, separate)
 
@@ -180,7 +180,7 @@ def _builtin() -> _Separator:
 # 2. Demucs
 
 _DEMUCS_OVERLAP = 0.25
-_DEMUCS_BLOCK, _DEMUCS_CONTEXT = 8, 2  # segments' steps: 47 s and 12 s
+_DEMUCS_BLOCK, _DEMUCS_CONTEXT = 8, 2  # steps between segments: 47 s and 12 s
 _DEMUCS_FILE = "955717e8-8726e21a.th"
 _DEMUCS_SHA256 = "8726e21a993978c7ba086d3872e7608d7d5bfca646ca4aca459ffda844faa8b4"
 _DEMUCS_URL = f"https://dl.fbaipublicfiles.com/demucs/hybrid_transformer/{_DEMUCS_FILE}"
