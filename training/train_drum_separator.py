@@ -23,14 +23,17 @@ bins.
         --subset both --stems drums bass --sampling_rate 32000 --seed 41
     accelerate launch --cpu training/train_drum_separator.py --dataset data/drums --output runs/mask
     accelerate launch --cpu --mixed_precision bf16 training/train_drum_separator.py --dataset data/drums \
-        --init runs/mask --output runs/drums --hits /usr/share/sonic-pi/samples --batch_size 12 --max_steps 11000
+        --init runs/mask --output runs/drums --hits /usr/share/sonic-pi/samples --kit gogodze/Samples --batch_size 12 \
+        --max_steps 20000
+
+The folder `gogodze` is github.com/sfzinstruments/karoryfer.gogodze-phu-vol-ii, a drum kit (CC0) recorded by seven
+microphones.
 """
 
 import argparse
 import json
 import sys
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +71,7 @@ OTHER_CLIP = 0.3  # share of examples with the drums of another clip
 NEW_KIT = 0.6  # share of examples whose drums are played by a random kit
 NEW_BASS = 0.5  # share of examples whose bass is synthesized
 NEW_SPEED = 0.5  # share of examples with another speed
+MAX_OCTAVES = 0.3  # logarithm (base 2) of the largest change of the speed
 RENEWED = 0.15  # share of these examples for which the kit or the bass is new, not the last one of the clip
 FLOOR = 1e-3  # power relative to the mix (-30 dB) below which errors have little effect
 
@@ -88,6 +92,8 @@ HITS = {
     "cowbell": "elec_bong elec_pop elec_plip elec_blup",
     "shaker": "elec_tick perc_swash",
 }
+# Beginnings of the names of files in the recorded kit.
+KIT = {"kick": "ks", "snare": "sc se", "rim": "ss", "hat": "hc hf ht", "open hat": "hh hl ho", "tom": "th tl tm"}
 KITS = (0, 8, 16, 24, 25, 32, 40, 48)  # General MIDI drum kits
 
 
@@ -96,6 +102,7 @@ def parse_args(args=None) -> argparse.Namespace:
     parser.add_argument("--dataset", type=Path, required=True, help="folder with `train` and `validation`")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--hits", type=Path, help="folder of `sonic-pi-samples`: adds random kits and basses")
+    parser.add_argument("--kit", type=Path, help="folder of microphones of a recorded kit, for these random kits")
     parser.add_argument("--init", type=Path, help="folder with a trained mask: trains the network of the lowest bins")
     parser.add_argument("--max_steps", type=int, default=1500)
     parser.add_argument("--batch_size", type=int, default=8)
@@ -107,6 +114,8 @@ def parse_args(args=None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(args)
     check_options(parser, args)
+    if args.kit is not None and args.hits is None:
+        parser.error("--kit adds to the random kits of `--hits`, which is missing.")
     return args
 
 
@@ -166,16 +175,25 @@ def voice_of(key: int) -> str:
     return "crash" if key in (49, 52, 55, 57) else DRUM_VOICES.get(key, "rim")
 
 
-def load_hits(folder: Path) -> dict[str, list[np.ndarray]]:
-    """Single hits of each voice: the drum machine's, the samples in the folder, and all kits of the sound fonts."""
+def load_kit(folder: Path) -> dict[str, list[np.ndarray]]:
+    """Hits of a recorded kit, with all microphones and velocities."""
+    kit = {}
+    for voice, names in KIT.items():
+        files = [file for name in names.split() for file in sorted(folder.glob(f"*/{name}_vl*_rr1.wav"))]
+        if not files:
+            raise ValueError(f"`--kit`: {folder} has no files such as front_mic/{names[:2]}_vl1_rr1.wav.")
+        kit[voice] = [load_hit(file) for file in files]
+    return kit
+
+
+def load_hits(folder: Path, kit: dict[str, list[np.ndarray]]) -> dict[str, list[np.ndarray]]:
+    """Single hits of each voice: the drum machine's, samples, those of a recorded kit, and of the sound fonts' kits."""
     hits: dict[str, list[np.ndarray]] = {voice: [] for voice in HITS}
     for voice in DRUMS:
         hits[voice].append(play_hits([(voice, 0.0, 1.0)], 2.0, RATE))
     for voice, names in HITS.items():
-        for name in names.split():
-            audio, rate = load_audio(folder / f"{name}.flac")
-            audio = audio.mean(dim=0, keepdim=True)
-            hits[voice].append(resample(audio, rate, RATE)[0].numpy())
+        hits[voice] += [load_hit(folder / f"{name}.flac") for name in names.split()]
+        hits[voice] += kit.get(voice, [])
     for font in find_soundfonts("fluidsynth"):
         renderer = get_renderer("fluidsynth", str(font), RATE)
         for kit in KITS:
@@ -183,6 +201,11 @@ def load_hits(folder: Path) -> dict[str, list[np.ndarray]]:
                 hit = renderer.render({"drums": (kit, True, [(0.0, 0.12, key, 110)])}, 1.5)["drums"]
                 hits[voice_of(key)].append(hit)
     return {voice: [trim(hit) for hit in own if np.abs(hit).max() > 1e-4] for voice, own in hits.items()}
+
+
+def load_hit(file: Path) -> np.ndarray:
+    audio, rate = load_audio(file)
+    return resample(audio.mean(dim=0, keepdim=True), rate, RATE)[0].numpy()
 
 
 def trim(hit: np.ndarray) -> np.ndarray:
@@ -213,9 +236,9 @@ def synthesize_hit(voice: str, rng: np.random.Generator) -> np.ndarray:
     fall = rng.uniform(0.008, 0.05)
     hit = np.zeros_like(time)
     pitch = rng.uniform(low, high)
-    for partial in (1.0, rng.uniform(1.4, 2.4))[: 1 if voice == "kick" else 2]:
-        phase = partial * pitch * time + rng.uniform(0.2, 1.5) * bend * fall * (1 - np.exp(-time / fall))
-        hit += tone * np.sin(2 * np.pi * phase + rng.uniform(0, 0.5)) * 0.5 ** (time / half_life * partial)
+    for multiple in (1.0, rng.uniform(1.4, 2.4))[: 1 if voice == "kick" else 2]:
+        phase = multiple * pitch * time + rng.uniform(0.2, 1.5) * bend * fall * (1 - np.exp(-time / fall))
+        hit += tone * np.sin(2 * np.pi * phase + rng.uniform(0, 0.5)) * 0.5 ** (time / half_life * multiple)
     spectrum = np.fft.rfft(rng.standard_normal(len(time)).astype(np.float32))
     ratio = np.fft.rfftfreq(len(time), 1 / RATE) / (cutoff * 2 ** rng.uniform(-0.7, 0.7))
     noise_hit = np.fft.irfft(spectrum * ratio**2 / (1 + ratio**2), len(time))
@@ -228,15 +251,14 @@ def synthesize_hit(voice: str, rng: np.random.Generator) -> np.ndarray:
 def play_kit(
     notes: list[tuple[float, float, int, int]],
     hits: dict[str, list[np.ndarray]],
-    start: float,
     num_samples: int,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Plays drum notes from `start` (s) on by a kit of random hits, with random tuning, decay and levels."""
+    """Plays drum notes by a kit of random hits, with random tuning, decay and levels."""
     kit, synthetic = {}, rng.uniform(0, 0.7)
     audio = np.zeros(num_samples, np.float32)
     for time, _, key, velocity in notes:
-        first = round((time - start) * RATE)
+        first = round(time * RATE)
         if not -2 * RATE < first < num_samples:
             continue
         if key not in kit:
@@ -265,10 +287,8 @@ def play_kit(
     return audio
 
 
-def play_bass(
-    notes: list[tuple[float, float, int, int]], start: float, num_samples: int, rng: np.random.Generator
-) -> np.ndarray:
-    """Plays bass notes from `start` (s) on by a random synthesizer, sometimes octaves higher, or as pure tones."""
+def play_bass(notes: list[tuple[float, float, int, int]], num_samples: int, rng: np.random.Generator) -> np.ndarray:
+    """Plays bass notes by a random synthesizer, sometimes octaves higher, or as pure tones."""
     audio = np.zeros(num_samples // 4, np.float32)
     slope, cutoff = rng.uniform(0.6, 2.5), 2 ** rng.uniform(7.5, 11)
     if rng.random() < 0.2:
@@ -282,7 +302,7 @@ def play_bass(
     release, detune = 2 ** rng.uniform(-6, -3), rng.choice([0, 1]) * rng.uniform(0, 0.006)
     rate = RATE // 4
     for begin, end, key, velocity in notes:
-        first, last = round((begin - start) * rate), round((end + release - start) * rate)
+        first, last = round(begin * rate), round((end + release) * rate)
         if last <= 0 or first >= len(audio):
             continue
         pitch = 440 * 2 ** ((key + transposition - 69) / 12)
@@ -307,6 +327,14 @@ class Mixer:
         self.clips, self.hits = clips, hits
         self.drummed = [clip for clip in clips if clip.drums is not None]
         self.num_samples = num_frames * HOP
+        if not self.drummed:
+            raise ValueError("No clip in `train` of `--dataset` has drums.")
+        longest = int(self.num_samples * 2**MAX_OCTAVES) + 2
+        if any(len(clip.rest) < longest or len(clip.rest) != len(clips[0].rest) for clip in clips):
+            raise ValueError(
+                f"The clips in `train` of `--dataset` must have equal lengths of at least {longest / RATE:.1f} s, as"
+                f" examples have {num_frames} frames (`--num_frames`)."
+            )
         self.rng = np.random.default_rng(seed)
         self.new: dict[tuple[int, str], np.ndarray] = {}
 
@@ -320,9 +348,9 @@ class Mixer:
         if key not in self.new or self.rng.random() < RENEWED:
             notes, size = clip.notes(stem), len(samples)
             if stem == "drums":
-                new = play_kit(notes, self.hits, 0.0, size, self.rng)
+                new = play_kit(notes, self.hits, size, self.rng)
             else:
-                new = play_bass(notes, 0.0, size, self.rng)
+                new = play_bass(notes, size, self.rng)
             new = new * (rms(samples) / max(rms(new), 1e-4))
             self.new[key] = new.clip(-(2**15), 2**15 - 1).astype(np.int16)
         return self.new[key]
@@ -345,7 +373,7 @@ class Mixer:
             clip = other = self.clips[rng.integers(len(self.clips))]
             if clip.drums is None or rng.random() < OTHER_CLIP:
                 other = self.drummed[rng.integers(len(self.drummed))]
-            speed = 2 ** rng.uniform(-0.3, 0.3) if rng.random() < NEW_SPEED else 1.0
+            speed = 2 ** rng.uniform(-MAX_OCTAVES, MAX_OCTAVES) if rng.random() < NEW_SPEED else 1.0
             start = int(rng.integers(len(clip.rest) - int(self.num_samples * max(speed, 1)) - 1))
             kind = rng.random()
             if kind >= DRUMLESS:
@@ -409,38 +437,38 @@ def validate(model: DrumMaskModel, clips: list[Clip]) -> dict[str, float]:
 def main(args=None):
     args = parse_args(args)
     accelerator = Accelerator()
+    if accelerator.num_processes > 1:
+        raise ValueError("The drum separator is trained by one process: use `accelerate launch --num_processes 1`.")
+    init = None if args.init is None else DrumMaskModel.from_pretrained(args.init).float()
     set_seed(args.seed)
     held_out = load_clips(args.dataset / "validation")
-    hits = None if args.hits is None else load_hits(args.hits)
-    seed = args.seed * accelerator.num_processes + accelerator.process_index
-    mixer = Mixer(load_clips(args.dataset / "train"), hits, args.num_frames, seed)
+    hits = None
+    if args.hits is not None:
+        hits = load_hits(args.hits, {} if args.kit is None else load_kit(args.kit))
+    mixer = Mixer(load_clips(args.dataset / "train"), hits, args.num_frames, args.seed)
 
     # Each network is trained alone.
-    if args.init is None:
-        model = DrumMaskModel().requires_grad_(True)
-        model.low.requires_grad_(False)
-        draw_loss = partial(_mask_loss, mixer, args.batch_size, accelerator)
-    else:
-        if accelerator.num_processes > 1:
-            raise ValueError(
-                "The lowest bins are trained by a single process: use `accelerate launch --num_processes 1`."
-            )
-        model = DrumMaskModel.from_pretrained(args.init).float().requires_grad_(False)
-        model.low.requires_grad_(True)
-        draw_loss = partial(_low_loss, mixer, args.batch_size, accelerator)
+    model = DrumMaskModel() if init is None else init
+    model.requires_grad_(init is None)
+    model.low.requires_grad_(init is not None)
+    compute_loss = _mask_loss if init is None else _low_loss
+
+    def draw_loss(model: torch.nn.Module) -> torch.Tensor:
+        mix, drums = (part.to(accelerator.device) for part in mixer.sample(args.batch_size))
+        return compute_loss(accelerator.unwrap_model(model), mix, drums, accelerator)
+
     model = model.to(memory_format=torch.channels_last)
     train_extractor(model, draw_loss, lambda model: validate(model, held_out), accelerator, args)
 
 
-def _mask_loss(mixer: Mixer, batch_size: int, accelerator: Accelerator, model: torch.nn.Module) -> torch.Tensor:
-    mix, drums = (part.to(accelerator.device) for part in mixer.sample(batch_size))
-    estimate, drums, mix = (part[:, :, LOW_BINS:] for part in (model(mix), drums, mix))
-    return distortion(estimate, drums, mix)
+def _mask_loss(model: DrumMaskModel, mix: torch.Tensor, drums: torch.Tensor, accelerator: Accelerator) -> torch.Tensor:
+    with accelerator.autocast():
+        mask = model.mask(model.levels(mix))[:, :, LOW_BINS:]
+    mix, drums = mix[:, :, LOW_BINS:], drums[:, :, LOW_BINS:]
+    return distortion(mask * mix, drums, mix)
 
 
-def _low_loss(mixer: Mixer, batch_size: int, accelerator: Accelerator, model: torch.nn.Module) -> torch.Tensor:
-    mix, drums = (part.to(accelerator.device) for part in mixer.sample(batch_size))
-    model = accelerator.unwrap_model(model)
+def _low_loss(model: DrumMaskModel, mix: torch.Tensor, drums: torch.Tensor, accelerator: Accelerator) -> torch.Tensor:
     levels = model.levels(mix)
     mix, drums = mix[:, :, :LOW_BINS], drums[:, :, :LOW_BINS]
     with accelerator.autocast():

@@ -72,9 +72,12 @@ def test_drum_separator_learns(tmp_path):
 
     # The same seed gives the same weights.
     for name in ("b", "c"):
-        run_script("train_drum_separator", *options, "--output", tmp_path / name, "--max_steps", 3)
+        run_script("train_drum_separator", *options, "--output", tmp_path / name, "--max_steps", 3, "--log_every", 0)
     weights = [(tmp_path / name / "diffusion_pytorch_model.safetensors").read_bytes() for name in ("b", "c")]
     assert weights[0] == weights[1]
+
+    with pytest.raises(ValueError, match=r"at least 3\.9 s, as examples have 200 frames"):
+        run_script("train_drum_separator", *options, "--output", tmp_path / "x", "--num_frames", 200)
 
 
 def test_random_kits_and_basses_play_the_notes():
@@ -82,14 +85,31 @@ def test_random_kits_and_basses_play_the_notes():
     rng = np.random.default_rng(0)
     hits = {voice: [script["synthesize_hit"](voice, rng) for _ in range(2)] for voice in script["HITS"]}
     assert all(np.isfinite(hit).all() and np.abs(hit).max() == 1 for own in hits.values() for hit in own)
-    notes = [(1.0, 1.12, 36, 100), (1.5, 1.62, 38, 80), (1.5, 1.62, 49, 80)]
+    notes = [(0.25, 0.37, 36, 100), (0.75, 0.87, 38, 80), (0.75, 0.87, 49, 80)]
     for _ in range(5):
-        # The second of audio that starts at 0.75 s.
-        audio = script["play_kit"](notes, hits, 0.75, 32000, rng)
+        audio = script["play_kit"](notes, hits, 32000, rng)
         assert np.abs(audio[:8000]).max() < 1e-6 and np.abs(audio[8000:9600]).max() > 0.01
-        bass = script["play_bass"]([(1.0, 2.0, 45, 100)], 0.75, 32000, rng)
+        bass = script["play_bass"]([(0.25, 1.25, 45, 100)], 32000, rng)
         spectrum = np.abs(np.fft.rfft(bass[16000:] * np.hanning(16000)))
         assert not bass[:7990].any() and abs(np.argmax(spectrum) * 2 / 110 % 1 - 0.5) > 0.4, "A2 or a harmonic of it"
+
+
+def test_hits_of_a_recorded_kit(tmp_path):
+    script = runpy.run_path(str(Path(__file__).parents[2] / "training" / "train_drum_separator.py"))
+    for microphone in ("front_mic", "oh_mic"):
+        (tmp_path / microphone).mkdir()
+        for name in ("ks_vl1_rr1", "ks_vl2_rr1", "ks_vl2_rr2", "sc_vl1_rr1", "se_vl1_rr1", "ss_vl1_rr1", "ht_vl1_rr1"):
+            soundfile.write(tmp_path / microphone / f"{name}.wav", np.full((44100, 2), 0.25), 44100)
+    with pytest.raises(ValueError, match="no files such as front_mic/hh_vl1_rr1.wav"):
+        script["load_kit"](tmp_path)
+    for name in ("ho_vl1_rr1", "tm_vl3_rr1"):
+        soundfile.write(tmp_path / "oh_mic" / f"{name}.wav", np.full((44100, 2), 0.25), 44100)
+    kit = script["load_kit"](tmp_path)
+    counts = {"kick": 4, "snare": 4, "rim": 2, "hat": 2, "open hat": 1, "tom": 1}
+    assert {voice: len(hits) for voice, hits in kit.items()} == counts
+    assert all(hit.shape == (32000,) for hits in kit.values() for hit in hits)
+    with pytest.raises(SystemExit):
+        run_script("train_drum_separator", "--dataset", tmp_path, "--output", tmp_path / "x", "--kit", tmp_path)
 
 
 def test_melody_extractor_learns_from_its_teacher(tmp_path):

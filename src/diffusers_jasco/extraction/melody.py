@@ -225,7 +225,7 @@ _BLOCK = 1024  # frames per forward pass: 12 s
 @lru_cache(maxsize=1)
 def _builtin_model() -> SalienceModel:
     folder = Path(__file__).parent / "weights" / "melody"
-    return SalienceModel.from_pretrained(folder).eval().to(memory_format=torch.channels_last)
+    return SalienceModel.from_pretrained(folder).float().eval().to(memory_format=torch.channels_last)
 
 
 @torch.inference_mode()

@@ -39,7 +39,7 @@ def train_extractor(
 ):
     r"""
     Trains with AdamW, linear warmup and cosine decay of the learning rate, and gradients clipped to a norm of 1. The
-    model is validated and saved every `log_every` steps.
+    model is validated and saved every `log_every` steps (0: only once), and after the last step.
 
     Args:
         model (`ModelMixin`): the model.
@@ -73,7 +73,8 @@ def train_extractor(
             optimizer.zero_grad()
             schedule.step()
             losses.append(loss.detach())
-            if accelerator.is_main_process and (step % args.log_every == 0 or step == args.max_steps):
+            is_due = step == args.max_steps or (args.log_every and step % args.log_every == 0)
+            if accelerator.is_main_process and is_due:
                 model.eval()
                 with torch.no_grad():
                     line = {"step": step, "loss": float(np.mean(torch.stack(losses).tolist())), **validate(model)}
