@@ -68,7 +68,7 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     add("--output", type=Path, help="folder for benchmark.md and benchmark.json")
     add("--version", choices=VERSIONS, default=VERSIONS[-1], help="version of the songs")
     add("--songs", nargs="+", help="names or numbers of songs, such as 01 02 (default: all)")
-    add("--min_clips", type=integer(1), default=MIN_CLIPS, help="minimum number of songs for a score to be reported")
+    add("--min_clips", type=integer(1), default=MIN_CLIPS, help="minimum number of songs for A")
     add(
         "--renderer",
         choices=METHODS,

@@ -180,7 +180,12 @@ def test_requests_have_everything_that_a_system_may_need(exported):
     drums, rate = soundfile.read(exported / "songs/01_harbor_lights.drums.flac")
     for onset in requests[0]["drum_onsets"]:
         assert np.abs(drums[round(onset * rate) : round((onset + 0.03) * rate)]).max() > 0.03
-    assert "01_harbor_lights.wav" in (exported / "README.md").read_text()
+    readme = (exported / "README.md").read_text()
+    assert "01_harbor_lights.wav" in readme
+    # The command scores these songs only.
+    assert readme.endswith(
+        "--score FOLDER --songs 01_harbor_lights 11_lantern 13_blue_kettle 20_snow_globe --min_clips 4\n"
+    )
 
 
 def test_the_manifest_is_read_by_our_own_generation(exported):

@@ -22,6 +22,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from diffusers.utils import logging
 
 from diffusers_jasco.utils import engines
 from diffusers_jasco.utils.arguments import CommandParser
@@ -45,14 +46,14 @@ class Square:
     def __init__(self, file: Path):
         self.file, self.num_calls = file, 0
 
-    def __call__(self, number: int) -> tuple[int, int, int, str]:
+    def __call__(self, number: int) -> tuple[int, int, int, str, bool]:
         self.num_calls += 1
         if number == -2 or (number == -1 and not self.file.exists()):
             self.file.touch()
             os.kill(os.getpid(), signal.SIGKILL)
         if number == -3:
             raise ValueError("numbers have to be at least -2")
-        return number**2, self.num_calls, torch.get_num_threads(), os.getcwd()
+        return number**2, self.num_calls, torch.get_num_threads(), os.getcwd(), logging.is_progress_bar_enabled()
 
 
 def test_items_are_taken_when_a_process_is_free(tmp_path):
@@ -67,6 +68,8 @@ def test_local_processes(tmp_path):
     results = list(map_in_order(LocalEngine(2, threads=1), function, range(6)))
     assert [result[0] for result in results] == [0, 1, 4, 9, 16, 25]
     assert {result[2] for result in results} == {1} and function.num_calls == 0
+    # Their progress bars would be mixed.
+    assert not any(result[4] for result in results)
 
 
 @pytest.mark.slow
@@ -80,11 +83,11 @@ def test_a_killed_local_process_ends_the_run(tmp_path):
 def test_a_killed_ray_process_is_replaced(tmp_path, ray_cluster, monkeypatch):
     monkeypatch.chdir(tmp_path)
     results = RayEngine(num_proc=1).map(Square(Path("killed")), [3, 4, -1, -3])
-    # One process for several items, with one thread, in this folder.
+    # One process for several items, with one thread, in this folder, without progress bars.
     assert [next(results) for _ in range(3)] == [
-        (3, (9, 1, 1, str(tmp_path))),
-        (4, (16, 2, 1, str(tmp_path))),
-        (-1, (1, 1, 1, str(tmp_path))),
+        (3, (9, 1, 1, str(tmp_path), False)),
+        (4, (16, 2, 1, str(tmp_path), False)),
+        (-1, (1, 1, 1, str(tmp_path), False)),
     ]
     with pytest.raises(ValueError, match="at least -2"):
         next(results)

@@ -50,7 +50,8 @@ ENGINE_FLAGS = {"address": "--ray_address", "threads": "--threads", "gpus": "--d
 _PATIENCE = 60.0  # seconds
 _NO_START = (
     f"Ray has not started a process for {_PATIENCE:g} s. If other jobs use the cores of the cluster, which `ray status`"
-    " shows, this one waits for them."
+    " shows, this one waits for them. If other programs use them, Ray's processes are slow, because of their low priority:"
+    " RAY_worker_niceness=0 changes it when Ray is started."
 )
 _CAUSE = "possibly due to lack of memory"
 _HINT = "`ray start --head` starts one, and the address local starts one for this run."
@@ -135,6 +136,7 @@ _function: Callable[[Any], Any] | None = None  # of a process of `LocalEngine`
 def _start_process(function: Callable[[Any], Any], threads: int | None):
     global _function
     end_with_parent()
+    logging.disable_progress_bar()  # of several processes, they would be mixed
     if threads is not None:
         torch.set_num_threads(threads)
     _function = function
@@ -280,6 +282,7 @@ class _RayProcess:
     def __init__(self, function: Callable[[Any], Any], folder: str, threads: int):
         if os.path.isdir(folder):
             os.chdir(folder)
+        logging.disable_progress_bar()  # of several processes, they would be mixed
         torch.set_num_threads(threads)
         self.function = function
 

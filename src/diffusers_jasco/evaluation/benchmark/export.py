@@ -29,6 +29,7 @@ from ...controls.lead_sheet import LeadSheet
 from ...utils.cli import without_warnings
 from ...utils.errors import list_names
 from ...utils.files import atomic_folder
+from ..metrics.sample_sizes import MIN_CLIPS
 from ..output import write_json, write_text
 from .rendering import RATE, TONES, render_song
 from .songs import Song, annotate, hash_songs
@@ -77,7 +78,7 @@ Write one audio file for each request into a folder: `NAME.wav` for a song (for 
 of channels. They begin at the beginning of the song, and last as long as the request; longer files are cut. Songs can be
 left out, and so can edits. You may use the caption and any of the controls: state which ones.
 
-    python scripts/benchmark_adherence.py --score FOLDER
+    python scripts/benchmark_adherence.py --score FOLDER{options}
 """
 
 
@@ -120,11 +121,18 @@ def export_requests(folder: Path, songs: Sequence[Song], version: str = "v1", is
             controls=", ".join(f"`{CONTROL_FILE.format(control)}`" for control in CONTROLS),
             info=INFO_FILE,
             example=songs[0].name,
+            options="" if is_complete else _options_of_part(songs),
             edit_suffix=EDIT_SUFFIX,
         )
         write_text(target / "README.md", text)
         info = {"version": version, "sha256": hash_songs(version), "songs": [song.name for song in songs]}
         write_json(target / INFO_FILE, info | {"files": _list_files(target)})
+
+
+def _options_of_part(songs: Sequence[Song]) -> str:
+    """Without them, the other songs would be missing, and too few would have a score."""
+    options = f" --songs {' '.join(song.name for song in songs)}"
+    return options + (f" --min_clips {len(songs)}" if len(songs) < MIN_CLIPS else "")
 
 
 def _count(items: Sequence[Any], noun: str) -> str:
