@@ -203,11 +203,15 @@ def _check_steps(drum: str, steps: str | Sequence[float]):
     else:
         is_list = isinstance(steps, Sequence) or (isinstance(steps, (np.ndarray, torch.Tensor)) and steps.ndim == 1)
         valid = is_list and all(is_number(value) and 0 <= value <= 1 for value in steps)
-    if not valid or not 1 <= len(steps) <= _MAX_STEPS:
+    if not valid:
         raise InputError(
-            f"`tracks`: the steps of {drum!r} have to be 1 to {_MAX_STEPS} characters 'x', 'o' and '.', or velocities"
-            f" from 0 to 1, but are {repr(steps)[:60]}.",
+            f"`tracks`: the steps of {drum!r} have to be characters 'x', 'o' and '.', or velocities from 0 to 1, but are"
+            f" {shorten(steps)}.",
             "tracks",
+        )
+    if not 1 <= len(steps) <= _MAX_STEPS:
+        raise InputError(
+            f"`tracks`: there have to be 1 to {_MAX_STEPS} steps of {drum!r}, but there are {len(steps)}.", "tracks"
         )
 
 
