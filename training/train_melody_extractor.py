@@ -62,7 +62,6 @@ from diffusers_jasco.utils.files import replace_file
 MAX_HEADROOM = 15.0  # dB
 MAX_SLOPE = 1.5  # dB at either end of the spectrum
 MARGIN = 6  # frames at either end of an excerpt that are not learned, as they depend on more frames
-MELODY_WEIGHT = 4.0  # of the cross-entropy of the melody, relative to that of a salience
 THRESHOLD = 0.5  # salience from which a pitch counts as present
 
 
@@ -199,7 +198,7 @@ def compute_loss(logits: torch.Tensor, salience: torch.Tensor, mask: torch.Tenso
     classes = F.pad(logits.masked_fill(weight == 0, -1e4), (0, 1))
     strongest, melody = salience.max(dim=-1)
     melody = torch.where(strongest >= THRESHOLD, melody, MELODY_BINS)
-    return loss + MELODY_WEIGHT / MELODY_BINS * F.cross_entropy(classes.flatten(0, 1), melody.flatten())
+    return loss + F.cross_entropy(classes.flatten(0, 1), melody.flatten()) / MELODY_BINS
 
 
 def validate(model: SalienceModel, clips: Clips) -> dict[str, float]:

@@ -129,14 +129,14 @@ class SalienceModel(ModelMixin, ConfigMixin):
     Convolutions run over the harmonics of every fifth of a semitone, then over semitones and pairs of frames.
 
     Parameters:
-        channels (`int`, defaults to `96`): width of the layers over semitones.
-        fine_channels (`int`, defaults to `48`): width of the layer over fifths of semitones.
-        num_layers (`int`, defaults to `7`): residual layers over semitones.
-        octave_channels (`int`, defaults to `24`): width of the last layer, which spans 15 semitones.
+        channels (`int`, defaults to `64`): width of the layers over semitones.
+        fine_channels (`int`, defaults to `32`): width of the layer over fifths of semitones.
+        num_layers (`int`, defaults to `5`): residual layers over semitones.
+        octave_channels (`int`, defaults to `16`): width of the last layer, which spans 15 semitones.
     """
 
     @register_to_config
-    def __init__(self, channels: int = 96, fine_channels: int = 48, num_layers: int = 7, octave_channels: int = 24):
+    def __init__(self, channels: int = 64, fine_channels: int = 32, num_layers: int = 5, octave_channels: int = 16):
         super().__init__()
         self.conv_in = nn.Conv2d(len(HARMONICS), fine_channels, 5, padding=2, bias=False)
         self.norm_in = nn.BatchNorm2d(fine_channels)
